@@ -1,0 +1,71 @@
+# Plant. `make help` lists what there is. run and test need only Go and Python 3.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PORT     ?= 8080
+FUZZTIME ?= 60s
+PACKAGES ?= ./...
+
+# Tools of the checks, pinned; Go fetches them by version and checksum.
+GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOSEC       := go run github.com/securego/gosec/v2/cmd/gosec@v2.30.0
+GREMLINS    := go run github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
+TESTSTACK   := go run ./scripts/localstack/cmd/teststack
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## Build the binaries into bin/
+	@mkdir -p bin
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./functions ./scripts/plant
+
+.PHONY: run
+run: build ## Run the whole stack on this machine until Ctrl-C (PORT=8080)
+	@exec bin/plant run --port $(PORT)
+
+.PHONY: demo
+demo: build ## Start a stack, create a skill, prove its record, stop
+	@bin/plant demo
+
+.PHONY: test
+test: ## Run every test on a real PostgreSQL and Redis (PACKAGES=./...)
+	@$(TESTSTACK) -- go test -timeout 10m $(PACKAGES)
+
+.PHONY: test-pg16
+test-pg16: ## Run the tests that speak SQL on PostgreSQL 16
+	@$(TESTSTACK) -postgres 16 -- go test -timeout 10m ./migrations/... ./shared/store/... ./shared/registry/... ./functions/...
+
+.PHONY: race
+race: ## Run the tests of the code that is concurrent with the race detector
+	@$(TESTSTACK) -- go test -race -timeout 20m ./functions/... ./shared/... ./scripts/localstack/...
+
+.PHONY: lint
+lint: ## gofumpt, vet, staticcheck, gosec, the import rule
+	@unformatted=$$($(GOFUMPT) -l .); test -z "$$unformatted" || { echo "gofumpt would change:"; echo "$$unformatted"; exit 1; }
+	@go vet ./...
+	@$(STATICCHECK) ./...
+	@$(GOSEC) -quiet -exclude-generated ./...
+	@go test ./shared/testkit/layers
+
+.PHONY: cover
+cover: ## Measure coverage and hold it to its floors
+	@$(TESTSTACK) -- go test -timeout 20m -coverpkg=./functions/...,./shared/...,./migrations/... -coverprofile=cover.out ./functions/... ./shared/... ./migrations/...
+	@go run ./scripts/coverage cover.out
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target (FUZZTIME=60s each)
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
+		grep -oE '^func Fuzz[A-Za-z0-9]+' "$$file" | sed 's/func //' | while read -r target; do \
+			echo "== $$(dirname "$$file") $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
+		done; \
+	done
+
+.PHONY: mutate
+mutate: ## Mutation tests of the packages that decide and prove
+	@for p in domain ledger translog bundle keys auth; do echo "== $$p"; $(GREMLINS) unleash --timeout-coefficient 5 ./shared/$$p; done

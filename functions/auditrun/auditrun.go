@@ -1,0 +1,56 @@
+// Package auditrun sees to it that nothing is forgotten: it sends the events
+// that a crash left in the outbox and sweeps away what is no longer needed.
+package auditrun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/store"
+	"github.com/dlai-sd/plant/shared/web"
+)
+
+const (
+	keepOperational = 7 * 24 * time.Hour // idempotency keys and inbox rows
+	sweepLimit      = 10_000             // rows of each table, a run
+)
+
+// Swept is what one run did.
+type Swept struct {
+	EventsSent             int   `json:"events_sent"`
+	IdempotencyKeysDeleted int64 `json:"idempotency_keys_deleted"`
+	InboxRowsDeleted       int64 `json:"inbox_rows_deleted"`
+}
+
+// Handlers returns the function's operations by their id.
+func Handlers(db *store.DB, outbox *event.Outbox) map[string]http.Handler {
+	return map[string]http.Handler{
+		// The body, if there is one, says nothing: the database says what is due.
+		"sequence": web.Endpoint(func(*http.Request) (struct{}, error) { return struct{}{}, nil },
+			func(ctx context.Context, _ struct{}) (Swept, error) { return sequence(ctx, db, outbox) }),
+	}
+}
+
+// sequence may be called at any time, also twice at once: events are claimed,
+// deletes find what is there. Neither half waits for the other to succeed, and
+// whatever fails is worth another try.
+func sequence(ctx context.Context, db *store.DB, outbox *event.Outbox) (Swept, error) {
+	var s Swept
+	var unsent, unswept error
+	if s.EventsSent, unsent = outbox.Sweep(ctx); unsent != nil {
+		unsent = fmt.Errorf("send what was left in the outbox: %w", unsent)
+	}
+	s.IdempotencyKeysDeleted, s.InboxRowsDeleted, unswept = db.Sweep(ctx, keepOperational, sweepLimit)
+	if unswept != nil {
+		unswept = fmt.Errorf("sweep old rows: %w", unswept)
+	}
+	if err := errors.Join(unsent, unswept); err != nil {
+		return s, &domain.Error{Code: domain.CodeUnavailable, Detail: "Not everything could be done now; the next run goes on.", Err: err}
+	}
+	return s, nil
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/dlai-sd/plant/shared/ledger"
+)
+
+// Config is what a function is told from outside. There is no default for
+// anything that decides whom to trust.
+type Config struct {
+	Function string `env:"FUNCTION_TARGET, required"`
+	Port     int    `env:"PORT, default=8080"`
+	Host     string `env:"HOST"` // empty: every interface, as Cloud Run wants it
+	Origin   string `env:"PLANT_ORIGIN, required"`
+	Project  string `env:"GOOGLE_CLOUD_PROJECT, required"`
+
+	DatabaseURL string `env:"DATABASE_URL"`
+	Instance    string `env:"INSTANCE_CONNECTION_NAME"`
+	IAMUser     string `env:"DB_IAM_USER"`
+	Database    string `env:"DB_NAME"`
+	Pool        int    `env:"DB_POOL, default=1"`
+
+	SecretManager string `env:"SECRET_MANAGER_ENDPOINT"` // a local server without TLS; empty: Google's
+	AmendmentKey  string `env:"AMENDMENT_KEY"`
+	TokenKeys     string `env:"JWT_KEYS"`
+	TokenIssuer   string `env:"TOKEN_ISSUER"`
+	TokenAudience string `env:"TOKEN_AUDIENCE"`
+
+	Topic string `env:"PUBSUB_TOPIC, default=plant-events"`
+
+	OIDCIssuer         string `env:"OIDC_ISSUER, default=https://accounts.google.com"`
+	PushAudience       string `env:"PUSH_AUDIENCE"`
+	PushServiceAccount string `env:"PUSH_SERVICE_ACCOUNT"`
+
+	CORSOrigins string `env:"CORS_ORIGINS"`
+}
+
+// readConfig reads the environment through lookup and refuses what cannot be
+// right, in one sentence.
+func readConfig(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
+	var c Config
+	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: lookup}); err != nil {
+		return c, fmt.Errorf("configuration: %w", err)
+	}
+	if err := c.check(); err != nil {
+		return c, fmt.Errorf("configuration: %w", err)
+	}
+	return c, nil
+}
+
+func (c Config) check() error {
+	if err := ledger.CheckOrigin(c.Origin); err != nil {
+		return fmt.Errorf("PLANT_ORIGIN: %w", err)
+	}
+	if (c.DatabaseURL == "") == (c.Instance == "") {
+		return errors.New("set either DATABASE_URL or INSTANCE_CONNECTION_NAME (with DB_IAM_USER and DB_NAME)")
+	}
+	if c.Instance != "" && (c.IAMUser == "" || c.Database == "") {
+		return errors.New("INSTANCE_CONNECTION_NAME needs DB_IAM_USER and DB_NAME")
+	}
+	if c.Pool < 1 || c.Pool > 20 {
+		return errors.New("DB_POOL is 1 to 20 connections")
+	}
+	if c.Port < 1 || c.Port > 65535 {
+		return errors.New("PORT is 1 to 65535")
+	}
+	if u, err := url.Parse(c.OIDCIssuer); err != nil || u.Host == "" {
+		return errors.New("OIDC_ISSUER is not a URL")
+	}
+	return nil
+}
+
+// need refuses to start where a function lacks what it cannot do without.
+func need(function string, values map[string]string) error {
+	var missing []string
+	for name, value := range values {
+		if value == "" {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("configuration: %s needs %s", function, strings.Join(slices.Sorted(slices.Values(missing)), ", "))
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/dlai-sd/plant/functions/auditrun"
+	"github.com/dlai-sd/plant/functions/createskill"
+	"github.com/dlai-sd/plant/migrations"
+	"github.com/dlai-sd/plant/shared/auth"
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/keys"
+	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/store"
+	"github.com/dlai-sd/plant/shared/web"
+)
+
+const (
+	startTimeout = 20 * time.Second // for everything that is read at start
+	readyTimeout = 3 * time.Second  // for one check of /ready
+)
+
+// deps is what one function opened, and closes in the end. Only what the
+// function needs is opened.
+type deps struct {
+	cfg     Config
+	log     *slog.Logger
+	db      *store.DB
+	topic   *event.Publisher
+	outbox  *event.Outbox
+	secrets *keys.Source
+	signer  *keys.Holder
+	bearer  *auth.Verifier
+	push    *auth.OIDC
+
+	closers []func() error
+}
+
+// function is what a FUNCTION_TARGET serves.
+type function struct {
+	handlers map[string]http.Handler // by operation
+	checks   []web.Check
+}
+
+// open makes the function that the configuration names.
+func (d *deps) open(ctx context.Context) (function, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	switch d.cfg.Function {
+	case createSkill:
+		return d.openCreateSkill(ctx)
+	case auditRun:
+		return d.openAuditRun(ctx)
+	}
+	return function{}, fmt.Errorf("configuration: FUNCTION_TARGET is %q, which is none of %v", d.cfg.Function, Functions())
+}
+
+func (d *deps) openCreateSkill(ctx context.Context) (function, error) {
+	if err := inOrder(ctx, d.openDatabase, d.openTopic, d.openSigner, d.openBearer); err != nil {
+		return function{}, err
+	}
+	service, err := registry.New(registry.Config{DB: d.db, Keys: d.signer, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log})
+	if err != nil {
+		return function{}, err
+	}
+	return function{
+		handlers: createskill.Handlers(service, skills),
+		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()},
+	}, nil
+}
+
+func (d *deps) openAuditRun(ctx context.Context) (function, error) {
+	if err := inOrder(ctx, d.openDatabase, d.openTopic, d.openPush); err != nil {
+		return function{}, err
+	}
+	return function{
+		handlers: auditrun.Handlers(d.db, d.outbox),
+		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck()},
+	}, nil
+}
+
+// inOrder opens one thing after the other and stops at the first that cannot be:
+// one cause, one sentence.
+func inOrder(ctx context.Context, steps ...func(context.Context) error) error {
+	for _, open := range steps {
+		if err := open(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openDatabase refuses a schema older than this binary. A newer one is fine:
+// migrations stay compatible with the version before.
+func (d *deps) openDatabase(ctx context.Context) error {
+	var err error
+	d.db, err = store.Open(ctx, store.Config{
+		URL: d.cfg.DatabaseURL, Instance: d.cfg.Instance, IAMUser: d.cfg.IAMUser, Name: d.cfg.Database,
+		Pool: d.cfg.Pool, Function: d.cfg.Function,
+	})
+	if err != nil {
+		return err
+	}
+	d.closers = append(d.closers, func() error { d.db.Close(); return nil })
+	return d.schemaCheck().Run(ctx)
+}
+
+func (d *deps) openTopic(ctx context.Context) error {
+	client, err := pubsub.NewClient(ctx, d.cfg.Project)
+	if err != nil {
+		return fmt.Errorf("open Pub/Sub: %w", err)
+	}
+	d.topic = event.NewPublisher(client, d.cfg.Topic)
+	d.outbox = event.NewOutbox(d.db, d.topic, "//"+d.cfg.Origin)
+	d.closers = append(d.closers, func() error { d.topic.Stop(); return client.Close() })
+	return nil
+}
+
+func (d *deps) openSecrets(ctx context.Context) error {
+	if d.secrets != nil {
+		return nil
+	}
+	client, err := secretmanager.NewClient(ctx, localSecrets(d.cfg.SecretManager)...)
+	if err != nil {
+		return fmt.Errorf("open Secret Manager: %w", err)
+	}
+	d.secrets = keys.NewSource(client)
+	d.closers = append(d.closers, client.Close)
+	return nil
+}
+
+// localSecrets are the options for a Secret Manager on this machine; none for
+// Google's.
+func localSecrets(endpoint string) []option.ClientOption {
+	if endpoint == "" {
+		return nil
+	}
+	return []option.ClientOption{
+		option.WithEndpoint(endpoint), option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+	}
+}
+
+// openSigner reads the amendment key once; a key that cannot be read stops the
+// start.
+func (d *deps) openSigner(ctx context.Context) error {
+	if err := need(d.cfg.Function, map[string]string{"AMENDMENT_KEY": d.cfg.AmendmentKey}); err != nil {
+		return err
+	}
+	if err := d.openSecrets(ctx); err != nil {
+		return err
+	}
+	d.signer = d.secrets.Hold(keys.Pinned(d.cfg.AmendmentKey), time.Now)
+	_, err := d.signer.Key(ctx)
+	return err
+}
+
+func (d *deps) openBearer(ctx context.Context) error {
+	if err := need(d.cfg.Function, map[string]string{
+		"JWT_KEYS": d.cfg.TokenKeys, "TOKEN_ISSUER": d.cfg.TokenIssuer, "TOKEN_AUDIENCE": d.cfg.TokenAudience,
+	}); err != nil {
+		return err
+	}
+	if err := d.openSecrets(ctx); err != nil {
+		return err
+	}
+	payload, err := d.secrets.Payload(ctx, d.cfg.TokenKeys)
+	if err != nil {
+		return err
+	}
+	secrets, err := auth.ParseSecrets(payload)
+	if err != nil {
+		return fmt.Errorf("JWT_KEYS: %w", err)
+	}
+	d.bearer, err = auth.NewVerifier(secrets, d.cfg.TokenIssuer, d.cfg.TokenAudience, time.Now)
+	return err
+}
+
+func (d *deps) openPush(context.Context) error {
+	if err := need(d.cfg.Function, map[string]string{
+		"PUSH_AUDIENCE": d.cfg.PushAudience, "PUSH_SERVICE_ACCOUNT": d.cfg.PushServiceAccount,
+	}); err != nil {
+		return err
+	}
+	var err error
+	d.push, err = auth.NewOIDC(auth.OIDCConfig{
+		Issuer: d.cfg.OIDCIssuer, Audience: d.cfg.PushAudience, Emails: []string{d.cfg.PushServiceAccount},
+	})
+	return err
+}
+
+// close closes in the reverse order of opening.
+func (d *deps) close() error {
+	var errs []error
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		errs = append(errs, d.closers[i]())
+	}
+	return errors.Join(errs...)
+}
+
+func (d *deps) schemaCheck() web.Check {
+	return web.Check{Name: "schema", Run: func(ctx context.Context) error {
+		version, err := d.db.SchemaVersion(ctx)
+		if err != nil {
+			return fmt.Errorf("schema version: %w", err)
+		}
+		if latest := migrations.Latest(); version < latest {
+			return fmt.Errorf("the schema is at version %d, this binary needs %d: run plant migrate up", version, latest)
+		}
+		return nil
+	}}
+}
+
+func (d *deps) constitutionCheck() web.Check {
+	return web.Check{Name: "constitution", Run: func(ctx context.Context) error {
+		inForce, err := d.db.ConstitutionInForce(ctx)
+		if err != nil {
+			return fmt.Errorf("constitution in force: %w", err)
+		}
+		if inForce != domain.InForce().Sum() {
+			return errors.New("this binary does not hold the constitution in force: deploy one that does")
+		}
+		return nil
+	}}
+}
+
+func (d *deps) keyCheck() web.Check {
+	return web.Check{Name: "keys", Run: func(ctx context.Context) error {
+		key, err := d.signer.Key(ctx)
+		if err != nil {
+			return err
+		}
+		return d.db.KeyInForce(ctx, key.ID())
+	}}
+}

@@ -1,0 +1,87 @@
+package migrations_test
+
+// accessTable is who may do what, whole: every table, every duty, every command,
+// seen by acme (the tenant setting) on rows of each class.
+//
+//   - done   0 passes and touches nothing   - refused with 42501   . no such row
+//
+// read, update and delete: own, shared, private, platform; insert: own, another
+// tenant's, platform; last: truncate.
+const accessTable = `
+entity                      read insert update delete truncate
+  writer                    ++0+ +--    +000   ----   -
+  reader                    ++0+ ---    ----   ----   -
+  embedder certifier drift  ++++ ---    +++0   ----   -
+  auditor                   ++++ ---    ----   ----   -
+  operator                  000+ --+    000+   ----   -
+  authenticator             ---- ---    ----   ----   -
+skill job_role team agent industry
+  writer                    ++0. +-.    +00.   ---.   -
+  reader                    ++0. --.    ---.   ---.   -
+  embedder certifier drift  +++. --.    ---.   ---.   -
+  auditor                   +++. --.    ---.   ---.   -
+  operator authenticator    ---. --.    ---.   ---.   -
+signing_key
+  operator                  ...+ ..+    ...+   ...-   -
+  writer reader embedder certifier auditor drift authenticator
+                            ...+ ..-    ...-   ...-   -
+amendment opening
+  writer                    ++0+ +--    ----   ----   -
+  reader                    ++0+ ---    ----   ----   -
+  embedder certifier drift  ++++ ++-    ----   ----   -
+  auditor                   ++++ ---    ----   ----   -
+  operator                  000+ --+    ----   ----   -
+  authenticator             ---- ---    ----   ----   -
+signature_batch
+  writer                    ++0. ..+    ---.   ---.   -
+  reader                    ++0. ..-    ---.   ---.   -
+  embedder certifier drift  +++. ..+    ---.   ---.   -
+  auditor                   +++. ..-    ---.   ---.   -
+  operator                  000. ..+    ---.   ---.   -
+  authenticator             ---. ..-    ---.   ---.   -
+constitution
+  operator                  ...+ ..+    ...-   ...-   -
+  writer reader embedder certifier auditor drift authenticator
+                            ...+ ..-    ...-   ...-   -
+job_role_skill
+  writer                    ++0. +-.    ---.   +00.   -
+  reader                    ++0. --.    ---.   ---.   -
+  embedder certifier auditor drift
+                            +++. --.    ---.   ---.   -
+  operator authenticator    ---. --.    ---.   ---.   -
+embedding
+  writer reader             ++0. --.    ---.   ---.   -
+  embedder drift            +++. ++.    +++.   +++.   -
+  auditor                   +++. --.    ---.   ---.   -
+  certifier operator authenticator
+                            ---. --.    ---.   ---.   -
+principal
+  operator                  +.+. ++.    +.+.   -.-.   -
+  authenticator             +.+. --.    -.-.   -.-.   -
+  writer reader embedder certifier auditor drift
+                            -.-. --.    -.-.   -.-.   -
+idempotency_key
+  writer certifier          +.0. +-.    -.-.   -.-.   -
+  auditor                   +.+. --.    -.-.   +.+.   -
+  reader embedder drift operator authenticator
+                            -.-. --.    -.-.   -.-.   -
+outbox
+  writer                    +.0. +-.    -.-.   +.0.   -
+  embedder certifier drift  +.+. ++.    -.-.   +.+.   -
+  auditor                   +.+. ++.    +.+.   +.+.   -
+  reader operator authenticator
+                            -.-. --.    -.-.   -.-.   -
+inbox
+  writer embedder certifier drift
+                            ...- ..+    ...-   ...-   -
+  auditor                   ...+ ..+    ...-   ...+   -
+  reader operator authenticator
+                            ...- ..-    ...-   ...-   -
+log_pending
+  auditor                   ++++ ..-    ----   ----   -
+  writer reader embedder certifier drift operator authenticator
+                            ---- ..-    ----   ----   -
+goose_db_version
+  writer reader embedder certifier auditor drift operator authenticator
+                            ...+ ..-    ...-   ...-   -
+`

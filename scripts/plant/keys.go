@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/registry"
+)
+
+type keysCmd struct {
+	Init keysInitCmd `cmd:"" help:"Make the keys that are missing and introduce them into the ledger."`
+	List keysListCmd `cmd:"" help:"List the keys; the root's id is what an auditor pins."`
+}
+
+type keysInitCmd struct{}
+
+// Run makes what is missing; a second run changes nothing.
+func (keysInitCmd) Run(a *app) error {
+	ctx, cancel := context.WithTimeout(a.ctx, 5*time.Minute)
+	defer cancel()
+	db, err := a.openDB(a.settings.OperatorURL, "PLANT_OPERATOR_DATABASE_URL")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	project, err := need(a.settings.Project, "GOOGLE_CLOUD_PROJECT")
+	if err != nil {
+		return err
+	}
+	origin, err := need(a.settings.Origin, "PLANT_ORIGIN")
+	if err != nil {
+		return err
+	}
+	source, closeSource, err := a.openSecrets()
+	if err != nil {
+		return err
+	}
+	defer closeSource()
+	ring := registry.Keyring{DB: db, Secrets: source, Project: project, Origin: origin, Log: slog.New(slog.DiscardHandler)}
+	versions, err := ring.Ensure(ctx, func(use domain.KeyUse) { fmt.Fprintf(a.stderr, "introduced the %s key\n", use) })
+	if err != nil {
+		return err
+	}
+	return a.print(versions, func() {
+		for _, use := range registry.KeyUses() {
+			fmt.Fprintf(a.stdout, "%-14s %s\n", use, versions[use])
+		}
+	})
+}
+
+type keysListCmd struct{}
+
+type listedKey struct {
+	Use     domain.KeyUse `json:"use"`
+	Status  domain.Status `json:"status"`
+	KeyID   string        `json:"key_id"`
+	MaySign []string      `json:"may_sign"`
+}
+
+// Run lists the keys in the order of their introduction.
+func (keysListCmd) Run(a *app) error {
+	ctx, cancel := context.WithTimeout(a.ctx, 20*time.Second)
+	defer cancel()
+	db, err := a.openDB(a.settings.OperatorURL, "PLANT_OPERATOR_DATABASE_URL")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	rows, err := db.SigningKeys(ctx)
+	if err != nil {
+		return err
+	}
+	list := make([]listedKey, len(rows))
+	for i, r := range rows {
+		list[i] = listedKey{r.Use, r.Status, r.KeyID, r.MaySign}
+	}
+	return a.print(list, func() {
+		for _, k := range list {
+			fmt.Fprintf(a.stdout, "%-14s %-8s %s\n", k.Use, k.Status, k.KeyID)
+		}
+	})
+}

@@ -1,0 +1,109 @@
+// plant is the command line: it runs the whole stack on this machine, migrates
+// and seeds a database, and reads, imports and shows what the registry holds.
+// Results go to stdout, progress to stderr; the exit code is 0, 1 when the work
+// failed, 2 when the command was not understood.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line; each command is a file of this folder.
+type cli struct {
+	Dir  string `help:"Folder of the local stack's data." default:".plant" env:"PLANT_DIR" type:"path"`
+	JSON bool   `help:"Results as JSON, for programs." name:"json"`
+
+	Run     runCmd     `cmd:"" help:"Run the whole stack on this machine until Ctrl-C."`
+	Demo    demoCmd    `cmd:"" help:"Start a stack, create a skill, prove its record, stop; leaves nothing behind."`
+	Migrate migrateCmd `cmd:"" help:"Bring a database's schema up to date."`
+	Seed    seedCmd    `cmd:"" help:"Write the Genesis catalogue; what is there already stays as it is."`
+	Token   tokenCmd   `cmd:"" help:"Make a bearer token for a principal, good for 30 minutes."`
+	Keys    keysCmd    `cmd:"" help:"The signing keys."`
+	Import  importCmd  `cmd:"" help:"Create skills from a file of JSON Lines, over HTTP."`
+	Show    showCmd    `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
+}
+
+// app is what every command gets: where to write, and what it was told.
+type app struct {
+	ctx      context.Context
+	stdout   io.Writer
+	stderr   *os.File
+	dir      string
+	json     bool
+	settings settings
+}
+
+// hint is an error with what to try next.
+type hint struct {
+	err error
+	try string
+}
+
+func (h *hint) Error() string { return h.err.Error() }
+func (h *hint) Unwrap() error { return h.err }
+
+// advise adds what to try to an error.
+func advise(err error, try string) error {
+	if err == nil {
+		return nil
+	}
+	return &hint{err, try}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once what does not stop
+	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// execute runs one command line and returns its exit code.
+func execute(ctx context.Context, args []string, stdout io.Writer, stderr *os.File) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("plant"),
+		kong.Description("The registry of record for AI agents: what an agent was certified to do, who said so, and that nobody changed it since."),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.UsageOnError())
+	if err != nil {
+		fmt.Fprintln(stderr, "plant:", err)
+		return 2
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "plant: %v\nTry: plant --help\n", err)
+		return 2
+	}
+	settings, err := loadSettings(ctx, c.Dir)
+	if err == nil {
+		err = command.Run(&app{ctx: ctx, stdout: stdout, stderr: stderr, dir: c.Dir, json: c.JSON, settings: settings})
+	}
+	return report(stderr, err)
+}
+
+// report says what failed and what to try, and returns the exit code.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "plant:", err)
+	var h *hint
+	if errors.As(err, &h) {
+		fmt.Fprintln(stderr, "Try:", h.try)
+	}
+	return 1
+}

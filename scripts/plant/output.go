@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// print writes a result: as JSON where that was asked for, else as text.
+func (a *app) print(result any, text func()) error {
+	if !a.json {
+		text()
+		return nil
+	}
+	b, err := json.Marshal(result, jsontext.WithIndent("  "), json.Deterministic(true))
+	if err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s\n", b)
+	return err
+}
+
+// noColor reports whether the user asked for plain output (no-color.org).
+func noColor() bool { return os.Getenv("NO_COLOR") != "" }
+
+// bar is a progress bar on a terminal, and nothing elsewhere.
+func (a *app) bar(total int, what string) *progressbar.ProgressBar {
+	var out io.Writer = io.Discard
+	if term.IsTerminal(int(a.stderr.Fd())) { //nolint:gosec // a file descriptor
+		out = a.stderr
+	}
+	return progressbar.NewOptions(total,
+		progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
+		progressbar.OptionEnableColorCodes(!noColor()), progressbar.OptionSetWidth(30))
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/dlai-sd/plant/scripts/localstack/gateway"
+	"github.com/dlai-sd/plant/scripts/localstack/port"
+	"github.com/dlai-sd/plant/scripts/localstack/proc"
+	"github.com/dlai-sd/plant/scripts/localstack/scheduler"
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/web"
+)
+
+// route is a line of the functions' own table; its other members matter to
+// others.
+type route struct {
+	Pattern  string `json:"pattern"`
+	Function string `json:"function"`
+	Access   string `json:"access"`
+}
+
+// roles says as which database role each function works.
+var roles = map[string]string{ //nolint:gochecknoglobals // a table that nobody changes
+	"create-skill": "plant_writer",
+	"audit-run":    "plant_auditor",
+}
+
+// startFunctions starts each function as a process of its own, the gateway in
+// front of them, and the scheduler.
+func (s *stack) startFunctions(ctx context.Context) error {
+	targets, err := s.superviseAll(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.startGateway(targets); err != nil {
+		return err
+	}
+	return s.startScheduler(ctx, targets)
+}
+
+func (s *stack) functionsBinary() (string, error) {
+	binary := s.cmd.Functions
+	if binary == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", err
+		}
+		binary = filepath.Join(filepath.Dir(self), "functions")
+	}
+	if _, err := os.Stat(binary); err != nil {
+		return "", advise(fmt.Errorf("the functions' binary is not at %s", binary), "make run, or make build and then bin/plant run")
+	}
+	return binary, nil
+}
+
+const rebuild = "make build, so that both binaries are of the same source"
+
+func readRoutes(ctx context.Context, binary string) ([]route, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, binary, "routes").Output() //nolint:gosec // the binary that was built with this one
+	if err != nil {
+		return nil, advise(fmt.Errorf("ask %s for its routes: %w", binary, err), rebuild)
+	}
+	var routes []route
+	if err := json.Unmarshal(bytes.TrimSpace(out), &routes); err != nil {
+		return nil, advise(fmt.Errorf("ask %s for its routes: %w", binary, err), rebuild)
+	}
+	return routes, nil
+}
+
+func (s *stack) superviseAll(ctx context.Context) (map[string]string, error) {
+	var names []string
+	for _, r := range s.routes {
+		if !slices.Contains(names, r.Function) {
+			names = append(names, r.Function)
+		}
+	}
+	ports, err := port.Free(len(names))
+	if err != nil {
+		return nil, err
+	}
+	targets := map[string]string{}
+	for i, name := range names {
+		targets[name] = "http://127.0.0.1:" + strconv.Itoa(ports[i])
+		running, err := proc.Supervise(ctx, proc.Service{
+			Spec: proc.Spec{
+				Name: name, Path: s.binary, Env: s.environment(name, ports[i]), Output: s.logs.writer(name),
+			},
+			ReadyURL: targets[name] + "/ready", Logger: slog.New(slog.NewTextHandler(s.logs.writer("stack"), nil)),
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.closing(name, running.Stop)
+		s.watch(name, running.Done())
+	}
+	return targets, nil
+}
+
+// environment is all that a function is told, and only what it needs.
+func (s *stack) environment(function string, listen int) []string {
+	st := s.app.settings
+	return []string{
+		"FUNCTION_TARGET=" + function, "HOST=127.0.0.1", "PORT=" + strconv.Itoa(listen),
+		"PLANT_ORIGIN=" + st.Origin, "GOOGLE_CLOUD_PROJECT=" + localProject,
+		"DATABASE_URL=" + s.database(roles[function]), "DB_POOL=4", "REDIS_URL=" + s.redisURL,
+		"SECRET_MANAGER_ENDPOINT=" + st.SecretManager, "AMENDMENT_KEY=" + st.AmendmentKey, "JWT_KEYS=" + st.TokenKeys,
+		"TOKEN_ISSUER=" + localIssuer, "TOKEN_AUDIENCE=" + localAudience,
+		"PUBSUB_EMULATOR_HOST=" + s.pubsub.Addr(), "PUBSUB_TOPIC=" + eventsTopic,
+		"OIDC_ISSUER=" + s.issuer.URL(), "PUSH_AUDIENCE=" + pushAudience, "PUSH_SERVICE_ACCOUNT=" + pushAccount,
+		"CORS_ORIGINS=http://localhost:3000,http://127.0.0.1:3000",
+	}
+}
+
+func (s *stack) startGateway(targets map[string]string) error {
+	var doors []gateway.Route
+	for _, r := range s.routes {
+		if r.Access != "trusted" { // Pub/Sub and the scheduler call the functions themselves
+			doors = append(doors, gateway.Route{Pattern: r.Pattern, Target: r.Function})
+		}
+	}
+	log := slog.New(slog.NewTextHandler(s.logs.writer("gateway"), nil))
+	door, err := gateway.Start(gateway.Options{
+		Port: s.cmd.Port, Targets: targets, Routes: doors,
+		NotFound: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			web.Fail(w, r, web.Refuse(domain.CodeNotFound, "There is no such path."))
+		}),
+		Unavailable: func(w http.ResponseWriter, r *http.Request, target string, err error) {
+			log.WarnContext(r.Context(), "target does not answer", "target", target, "error", err.Error())
+			web.Fail(w, r, web.Refuse(domain.CodeUnavailable, "The function is not reachable now; try again."))
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.closing("gateway", door.Stop)
+	s.app.settings.URL = door.URL()
+	return nil
+}
+
+func (s *stack) startScheduler(ctx context.Context, targets map[string]string) error {
+	jobs, err := scheduler.Start(context.WithoutCancel(ctx), scheduler.Options{
+		Jobs: []scheduler.Job{{
+			Name: "sequence", URL: targets["audit-run"] + "/events/sequence", Audience: pushAudience, Interval: sequenceEvery,
+		}},
+		Token: s.token, Logger: slog.New(slog.NewTextHandler(s.logs.writer("scheduler"), nil)),
+	})
+	if err != nil {
+		return err
+	}
+	s.closing("scheduler", func(context.Context) error { jobs.Stop(); return nil })
+	return nil
+}

@@ -1,0 +1,171 @@
+package domain
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+)
+
+// The names of changes, as records carry them.
+const (
+	ChangeCreated     = "created"
+	ChangeEvolved     = "evolved"
+	ChangeEmbedded    = "embedded"
+	ChangeMoved       = "moved"
+	ChangeCertified   = "certified"
+	ChangeRejected    = "rejected"
+	ChangeAssigned    = "assigned"
+	ChangeDrifted     = "drifted"
+	ChangeReaffirmed  = "reaffirmed"
+	ChangeDecertified = "decertified"
+	ChangeReattested  = "reattested"
+	ChangeErased      = "erased"
+	ChangeIntroduced  = "introduced"
+	ChangeRetired     = "retired"
+	ChangeRevoked     = "revoked"
+	ChangeProposed    = "proposed"
+	ChangeJudged      = "judged"
+	ChangeEnacted     = "enacted"
+)
+
+// Change is one thing that can happen to an entity. Apply is pure: it yields
+// the next state or refuses; the lifecycle lives there.
+type Change interface {
+	Name() string
+	Needs(Entity) []Authority // all of them
+	Apply(Entity) (Entity, error)
+}
+
+// Born makes the first state of an entity: a draft, private unless said
+// otherwise, its sets sorted. It does not judge: Validate does.
+func Born(id ID, owner string, f Facts, s Settable) Entity {
+	e := Entity{ID: id, GovernanceAgentID: owner, Governed: Governed{Status: Draft}}
+	return e.with(f, s)
+}
+
+// with returns the entity with these facts and settable fields, normalised.
+func (e Entity) with(f Facts, s Settable) Entity {
+	e.Facts = f
+	if set, ok := f.(interface{ sorted() Facts }); ok {
+		e.Facts = set.sorted()
+	}
+	e.Governed.ExternalID = s.ExternalID
+	e.Governed.Visibility = s.Visibility
+	if e.Governed.Visibility == "" {
+		e.Governed.Visibility = Private
+	}
+	e.Governed.Tags = sortedSet(s.Tags)
+	e.Governed.CustomAttributes = absentIfEmpty(s.CustomAttributes)
+	e.Governed.GovernanceNotes = s.GovernanceNotes
+	e.Governed.ParentID = s.ParentID
+	return e
+}
+
+func (r JobRole) sorted() Facts {
+	r.RequiredSkills = sortedSet(r.RequiredSkills)
+	return r
+}
+
+// Evolve replaces an entity's own fields and what a caller may set. Changing
+// the facts of a certified or active entity puts it back under review.
+type Evolve struct {
+	Facts    Facts
+	Settable Settable
+}
+
+// Name implements Change.
+func (Evolve) Name() string { return ChangeEvolved }
+
+// Needs implements Change: an author.
+func (Evolve) Needs(Entity) []Authority { return []Authority{Author} }
+
+// Apply implements Change. An agent's industry never changes (L1-AGENT-04).
+func (c Evolve) Apply(e Entity) (Entity, error) {
+	if !e.Living() {
+		return Entity{}, Refuse(CodeGone, "archived: it can be read in its history, not changed")
+	}
+	if c.Facts.Kind() != e.Kind() {
+		return Entity{}, Refuse(CodeMalformed, "a %s does not become a %s", e.Kind(), c.Facts.Kind())
+	}
+	next := e.with(c.Facts, c.Settable)
+	if before, ok := e.Facts.(Agent); ok && before.IndustryID != next.Facts.(Agent).IndustryID {
+		return Entity{}, ruleViolated(RuleIndustryLock, "/industry_id", "an agent keeps its industry for life")
+	}
+	if !sameFacts(e.Facts, next.Facts) && (e.Governed.Status == Certified || e.Governed.Status == Active) {
+		next.Governed.Status = UnderReview
+	}
+	return next, nil
+}
+
+// MoveTo changes an entity's status by the lifecycle table. At is when an
+// archived entity was deleted.
+type MoveTo struct {
+	To           Status
+	Reason       string
+	SupersededBy ID
+	At           Time
+}
+
+// Name implements Change.
+func (MoveTo) Name() string { return ChangeMoved }
+
+// Needs implements Change: what the table says; an unknown move needs an
+// author, who then learns that there is no such move.
+func (c MoveTo) Needs(e Entity) []Authority {
+	if m, ok := FindMove(e, c.To, ChangeMoved); ok {
+		return m.Who
+	}
+	return []Authority{Author}
+}
+
+// Apply implements Change.
+func (c MoveTo) Apply(e Entity) (Entity, error) {
+	m, ok := FindMove(e, c.To, ChangeMoved)
+	if !ok {
+		return Entity{}, Refuse(CodeIllegalMove, "no move leads from %s to %s", e.Governed.Status, c.To)
+	}
+	if m.Reason && !filled(c.Reason) {
+		return Entity{}, ruleViolated(RuleStatusReason, "/reason", "this move needs a reason")
+	}
+	next := e
+	next.Governed.Status = c.To
+	next.Governed.StatusReason = c.Reason
+	next.Governed.SupersededBy = c.SupersededBy
+	if c.To == Archived {
+		next.Governed.DeletedAt = c.At
+	}
+	if e.Governed.AmendmentAlignment == Drifted && reactivates(e, c.To) {
+		next.Governed.AmendmentAlignment = Aligned
+	}
+	return next, nil
+}
+
+func ruleViolated(rule, field, message string) *Error {
+	return &Error{Code: CodeRuleViolated, Detail: message, Violations: []Violation{Broken(rule, field, message)}}
+}
+
+// Breaking reports whether a change can hurt those who rest on the entity, by
+// one written rule: a required skill added, category, seniority or industry
+// changed, archived.
+func Breaking(before, after Entity) bool {
+	if before.Living() && !after.Living() {
+		return true
+	}
+	switch b := before.Facts.(type) {
+	case Skill:
+		return b.Category != after.Facts.(Skill).Category
+	case JobRole:
+		a := after.Facts.(JobRole)
+		added := slices.ContainsFunc(a.RequiredSkills, func(id ID) bool { return !slices.Contains(b.RequiredSkills, id) })
+		return added || a.SeniorityLevel != b.SeniorityLevel || a.IndustryID != b.IndustryID
+	default:
+		return false
+	}
+}
+
+func sameFacts(a, b Facts) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}

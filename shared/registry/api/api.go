@@ -1,0 +1,295 @@
+// Package api is the HTTP face of the registry for one kind of entity: the
+// handlers that every kind shares, with generics only where the kind's own
+// JSON is read and written.
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/dlai-sd/plant/shared/auth"
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/web"
+)
+
+// Resource serves the entities whose facts are F.
+type Resource[F domain.Facts] struct {
+	service *registry.Service
+	path    string // of the collection, for Location
+}
+
+// New makes a Resource; path is the collection's, such as
+// /api/v1/genesis/skills.
+func New[F domain.Facts](s *registry.Service, path string) Resource[F] {
+	return Resource[F]{service: s, path: path}
+}
+
+func (r Resource[F]) kind() domain.Kind {
+	var f F
+	return f.Kind()
+}
+
+// requestOf is what every write brings besides its content.
+func requestOf(r *http.Request, route string, body []byte) (registry.Request, error) {
+	who, err := auth.FromContext(r.Context())
+	if err != nil {
+		return registry.Request{}, err
+	}
+	key, err := web.IdempotencyKey(r)
+	if err != nil {
+		return registry.Request{}, err
+	}
+	q, err := web.Query(r, "validate_only")
+	if err != nil {
+		return registry.Request{}, err
+	}
+	only, err := boolOf(q.Get("validate_only"), "validate_only")
+	return registry.Request{
+		Who: who, Route: route, Key: key, BodyHash: sha256.Sum256(body), ValidateOnly: only,
+		RequestID: web.RequestID(r.Context()), Traceparent: web.Traceparent(r.Context()),
+	}, err
+}
+
+func boolOf(value, name string) (bool, error) {
+	switch value {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	}
+	return false, web.Refuse(domain.CodeMalformed, "%s is true or false.", name)
+}
+
+type createIn[F domain.Facts] struct {
+	registry.Request
+	domain.Input[F]
+}
+
+// Written is the answer to a write.
+type Written[F domain.Facts] struct {
+	Full[F]
+
+	path                string
+	born                bool
+	replayed, validated bool
+	etag                string
+}
+
+// StatusCode is 201 for a birth, 200 for a change, a repeat of a birth is a
+// birth again, and 200 where nothing was written.
+func (w Written[F]) StatusCode() int {
+	if w.born && !w.validated {
+		return http.StatusCreated
+	}
+	return http.StatusOK
+}
+
+// SetHeaders says where the entity is, at which version, and whether this was a
+// repeat.
+func (w Written[F]) SetHeaders(h http.Header) {
+	if w.validated {
+		return
+	}
+	h.Set("ETag", web.ETag(w.etag))
+	if w.born {
+		h.Set("Location", w.path+"/"+string(*w.ID))
+	}
+	if w.replayed {
+		h.Set("Idempotency-Replayed", "true")
+	}
+}
+
+// Create answers POST on the collection. Route is its operation id.
+func (r Resource[F]) Create(route string) http.Handler {
+	return web.Endpoint(func(req *http.Request) (createIn[F], error) {
+		input, raw, err := web.Body[domain.Input[F]](req, web.LimitBody)
+		if err != nil {
+			return createIn[F]{}, err
+		}
+		request, err := requestOf(req, route, raw)
+		return createIn[F]{request, input}, err
+	}, func(ctx context.Context, in createIn[F]) (Written[F], error) {
+		w, err := r.service.Create(ctx, in.Request, in.Facts, in.Settable)
+		return r.written(w, true, err)
+	})
+}
+
+func (r Resource[F]) written(w registry.Written, born bool, err error) (Written[F], error) {
+	if err != nil {
+		return Written[F]{}, problemOf(err)
+	}
+	full, err := fullOf[F](w.Snapshot)
+	return Written[F]{
+		Full: full, path: r.path, born: born, replayed: w.Replayed, validated: w.Validated,
+		etag: hexOf(w.Entity.Head.ETag),
+	}, err
+}
+
+type batchIn struct {
+	registry.Request
+	items []registry.Candidate
+}
+
+// Batch is the answer to a bulk write: an item per item sent, in order.
+type Batch struct {
+	Items   []Item `json:"items"`
+	Created int    `json:"created"`
+	Refused int    `json:"refused"`
+
+	replayed bool
+}
+
+// Item is what became of one: an entity's identity, or a refusal.
+type Item struct {
+	Index       int                `json:"index"`
+	Status      int                `json:"status"` // as if it had been sent alone
+	ID          *domain.ID         `json:"id"`
+	Version     int64              `json:"version"`
+	VersionHash *string            `json:"version_hash"`
+	Code        *domain.Code       `json:"code"`
+	Detail      *string            `json:"detail"`
+	Violations  []domain.Violation `json:"violations"`
+}
+
+// SetHeaders says whether this was a repeat.
+func (b Batch) SetHeaders(h http.Header) {
+	if b.replayed {
+		h.Set("Idempotency-Replayed", "true")
+	}
+}
+
+type batchBody struct {
+	Items []jsontext.Value `json:"items"`
+}
+
+// CreateBatch answers POST on the collection's /batch.
+func (r Resource[F]) CreateBatch(route string) http.Handler {
+	return web.Endpoint(func(req *http.Request) (batchIn, error) {
+		body, raw, err := web.Body[batchBody](req, web.LimitBatch)
+		if err != nil {
+			return batchIn{}, err
+		}
+		request, err := requestOf(req, route, raw)
+		return batchIn{request, candidates[F](body.Items)}, err
+	}, func(ctx context.Context, in batchIn) (Batch, error) {
+		b, err := r.service.CreateAll(ctx, in.Request, r.kind(), in.items)
+		return batchOf(b), problemOf(err)
+	})
+}
+
+// candidates decodes each item by itself: one that is malformed spoils only
+// itself.
+func candidates[F domain.Facts](items []jsontext.Value) []registry.Candidate {
+	list := make([]registry.Candidate, len(items))
+	for i, raw := range items {
+		var input domain.Input[F]
+		if err := web.Decode(raw, &input); err != nil {
+			list[i].Refused = refusalOf(err)
+			continue
+		}
+		if len(raw) > web.LimitBody {
+			list[i].Refused = domain.Refuse(domain.CodeTooLarge, "one item takes at most %d bytes", web.LimitBody)
+			continue
+		}
+		list[i] = registry.Candidate{Facts: input.Facts, Settable: input.Settable}
+	}
+	return list
+}
+
+func batchOf(b registry.Bulk) Batch {
+	out := Batch{replayed: b.Replayed, Items: make([]Item, len(b.Outcomes))}
+	for i, o := range b.Outcomes {
+		item := Item{Index: i, Status: http.StatusCreated, Version: o.Version, Violations: o.Violations}
+		switch {
+		case o.Code != "":
+			item.Status = web.StatusOf(o.Code)
+			item.Code, item.Detail = &o.Code, &o.Detail
+			out.Refused++
+		case b.Validated:
+			item.Status = http.StatusOK
+		default:
+			item.ID, item.VersionHash = &o.ID, &o.VersionHash
+			out.Created++
+		}
+		out.Items[i] = item
+	}
+	return out
+}
+
+type readIn struct {
+	who auth.Principal
+	id  domain.ID
+}
+
+func decodeRead(r *http.Request) (readIn, error) {
+	who, err := auth.FromContext(r.Context())
+	if err != nil {
+		return readIn{}, err
+	}
+	if _, err := web.Query(r); err != nil {
+		return readIn{}, err
+	}
+	id, err := idOf(r)
+	return readIn{who, id}, err
+}
+
+// idOf reads the path's id. What is no id names nothing.
+func idOf(r *http.Request) (domain.ID, error) {
+	id := domain.ID(r.PathValue("id"))
+	if !id.Valid() {
+		return "", web.Refuse(domain.CodeNotFound, "")
+	}
+	return id, nil
+}
+
+// Read is an entity with its ETag.
+type Read[F domain.Facts] struct {
+	Full[F]
+
+	etag string
+}
+
+// SetHeaders gives the ETag.
+func (r Read[F]) SetHeaders(h http.Header) { h.Set("ETag", web.ETag(r.etag)) }
+
+// Get answers GET on one entity.
+func (r Resource[F]) Get() http.Handler {
+	return web.Endpoint(decodeRead, func(ctx context.Context, in readIn) (Read[F], error) {
+		s, err := r.service.Get(ctx, in.who, r.kind(), in.id)
+		if err != nil {
+			return Read[F]{}, problemOf(err)
+		}
+		full, err := fullOf[F](s)
+		return Read[F]{full, hexOf(s.Entity.Head.ETag)}, err
+	})
+}
+
+// problemOf gives HTTP's form to what the registry refuses.
+func problemOf(err error) error {
+	var stale *registry.StaleError
+	if !errors.As(err, &stale) {
+		return err
+	}
+	var changes []web.Change
+	for _, e := range stale.Since {
+		changes = append(changes, web.Change{Seq: e.Seq, Change: e.Change, RecordedAt: e.RecordedAt.UTC().Format(domain.TimeLayout)})
+	}
+	return web.Stale(stale.Current.String(), changes)
+}
+
+// refusalOf is what decoding refused, as an item's refusal.
+func refusalOf(err error) error {
+	var p *web.Problem
+	if !errors.As(err, &p) {
+		return err
+	}
+	return &domain.Error{Code: p.Code, Detail: p.Detail, Violations: p.Violations}
+}
+
+func hexOf(h [32]byte) string { return hex.EncodeToString(h[:]) }

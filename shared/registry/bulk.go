@@ -1,0 +1,220 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/ledger"
+	"github.com/dlai-sd/plant/shared/store"
+	"github.com/go-json-experiment/json"
+)
+
+// MaxBulk is how many entities one bulk request creates.
+const MaxBulk = 500
+
+// bulkAttempts bounds how often a bulk write starts again because somebody took
+// a name between the look and the write.
+const bulkAttempts = 3
+
+// Candidate is an entity to be created, or the reason why the caller's item is none.
+type Candidate struct {
+	Facts    domain.Facts
+	Settable domain.Settable
+	Refused  error
+}
+
+// Outcome is what became of one item of a bulk request: an entity, or a refusal.
+type Outcome struct {
+	ID          domain.ID          `json:"id,omitempty"`
+	Version     int64              `json:"version,omitzero"`
+	VersionHash string             `json:"version_hash,omitempty"`
+	Code        domain.Code        `json:"code,omitempty"`
+	Detail      string             `json:"detail,omitempty"`
+	Violations  []domain.Violation `json:"violations,omitempty"`
+}
+
+// Bulk is the answer to a bulk request, an outcome per item in the same order.
+type Bulk struct {
+	Outcomes  []Outcome
+	Replayed  bool
+	Validated bool
+}
+
+// CreateAll creates many entities of one kind. Items that break a rule are
+// answered and left out; the others go into one transaction under one batch
+// signature. The key remembers the whole answer.
+func (s *Service) CreateAll(ctx context.Context, req Request, kind domain.Kind, items []Candidate) (Bulk, error) {
+	if len(items) == 0 || len(items) > MaxBulk {
+		return Bulk{}, domain.Refuse(domain.CodeMalformed, "a bulk request has 1 to %d items", MaxBulk)
+	}
+	if err := may(req.Who, domain.Entity{GovernanceAgentID: req.Who.GovernanceAgent}, []domain.Authority{domain.Author}); err != nil {
+		return Bulk{}, err
+	}
+	if b, err := s.recallBulk(ctx, req); !errors.Is(err, errUnknownKey) {
+		return b, err
+	}
+	var err error
+	for range bulkAttempts {
+		var b Bulk
+		if b, err = s.tryAll(ctx, req, kind, items); err == nil {
+			return b, nil
+		}
+		if errors.Is(err, store.ErrKeyUsed) {
+			return s.recallBulk(ctx, req)
+		}
+		if !beaten(err) {
+			break
+		}
+	}
+	return Bulk{}, refusal(err, func() []domain.Violation { return nil })
+}
+
+// beaten reports whether somebody else's write came between the look and ours,
+// so that another look says which items are left.
+func beaten(err error) bool {
+	for _, lost := range []error{store.ErrNameTaken, store.ErrExternalIDTaken, store.ErrReference, store.ErrDeadlock} {
+		if errors.Is(err, lost) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Service) tryAll(ctx context.Context, req Request, kind domain.Kind, items []Candidate) (Bulk, error) {
+	b := Bulk{Outcomes: make([]Outcome, len(items)), Validated: req.ValidateOnly}
+	plans, at, err := s.judgeAll(ctx, req, kind, items, b.Outcomes)
+	if err != nil || req.ValidateOnly {
+		return b, err
+	}
+	var refs []domain.Ref
+	for _, p := range plans {
+		refs = append(refs, p.after.Refs()...)
+	}
+	w := store.Write{Tenant: req.Who.GovernanceAgent, Principal: req.Who.ID, References: refs}
+	_, err = s.append(ctx, req, w, plans, func(amendments []ledger.Amendment) ([]byte, error) {
+		for i, a := range amendments {
+			b.Outcomes[at[i]] = Outcome{ID: plans[i].after.ID, Version: 1, VersionHash: a.Hash.String()}
+		}
+		return json.Marshal(b.Outcomes)
+	})
+	return b, err
+}
+
+// judgeAll fills in the refusals and returns plans for the rest, with the index
+// of each one's item.
+func (s *Service) judgeAll(ctx context.Context, req Request, kind domain.Kind, items []Candidate, outcomes []Outcome) ([]plan, []int, error) {
+	entities := make([]domain.Entity, 0, len(items))
+	at := make([]int, 0, len(items))
+	for i, item := range items {
+		e, err := born(req, item)
+		if err != nil {
+			outcomes[i] = refused(err)
+			continue
+		}
+		entities, at = append(entities, e), append(at, i)
+	}
+	taken, err := s.taken(ctx, req.Who.GovernanceAgent, kind, entities)
+	if err != nil {
+		return nil, nil, refusal(err, nil)
+	}
+	var refs []domain.Ref
+	for _, e := range entities {
+		refs = append(refs, e.Refs()...)
+	}
+	missing, err := s.db.Invisible(ctx, req.Who.GovernanceAgent, refs)
+	if err != nil {
+		return nil, nil, refusal(err, nil)
+	}
+	var plans []plan
+	var kept []int
+	for i, e := range entities {
+		if err := judge(e, taken, missing); err != nil {
+			outcomes[at[i]] = refused(err)
+			continue
+		}
+		plans, kept = append(plans, plan{after: e, change: domain.ChangeCreated}), append(kept, at[i])
+	}
+	return plans, kept, nil
+}
+
+func born(req Request, item Candidate) (domain.Entity, error) {
+	if item.Refused != nil {
+		return domain.Entity{}, item.Refused
+	}
+	id, err := domain.NewID()
+	if err != nil {
+		return domain.Entity{}, err
+	}
+	e := domain.Born(id, req.Who.GovernanceAgent, item.Facts, item.Settable)
+	if broken := domain.Validate(e, domain.Known{}); len(broken) > 0 {
+		return domain.Entity{}, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the entity would break a rule", Violations: broken}
+	}
+	if _, err := e.State(); err != nil {
+		return domain.Entity{}, &domain.Error{Code: domain.CodeMalformed, Detail: "the state cannot be written as canonical JSON", Err: err}
+	}
+	return e, nil
+}
+
+func judge(e domain.Entity, taken func(domain.Entity) *domain.Error, missing map[domain.ID]bool) error {
+	var v []domain.Violation
+	for _, r := range e.Refs() {
+		if missing[r.ID] {
+			v = append(v, domain.UnknownReferenceViolation(r))
+		}
+	}
+	if len(v) > 0 {
+		return &domain.Error{Code: domain.CodeRuleViolated, Detail: "a reference does not hold", Violations: v}
+	}
+	if dup := taken(e); dup != nil {
+		return dup
+	}
+	return nil
+}
+
+// taken looks up which names and external ids are taken. The function it
+// returns says so of one entity, and takes that entity's own for the next one:
+// of two items with one name the first wins.
+func (s *Service) taken(ctx context.Context, tenant string, kind domain.Kind, entities []domain.Entity) (func(domain.Entity) *domain.Error, error) {
+	var names, externals []string
+	for _, e := range entities {
+		names = append(names, domain.NameKey(e.Facts.Label()))
+		if e.Governed.ExternalID != "" {
+			externals = append(externals, e.Governed.ExternalID)
+		}
+	}
+	byName, byExternal, err := s.db.Taken(ctx, tenant, kind, names, externals)
+	return func(e domain.Entity) *domain.Error {
+		name, external := domain.NameKey(e.Facts.Label()), e.Governed.ExternalID
+		if id, ok := byExternal[external]; ok && external != "" && id != e.ID {
+			return externalIDTaken()
+		}
+		if id, ok := byName[name]; ok && id != e.ID {
+			return nameTaken()
+		}
+		byName[name], byExternal[external] = e.ID, e.ID
+		return nil
+	}, err
+}
+
+func (s *Service) recallBulk(ctx context.Context, req Request) (Bulk, error) {
+	r, err := s.remembered(ctx, req)
+	if err != nil {
+		return Bulk{}, err
+	}
+	b := Bulk{Replayed: true}
+	if err := json.Unmarshal(r.Items, &b.Outcomes); err != nil {
+		return Bulk{}, fmt.Errorf("read what the key remembers: %w", err)
+	}
+	return b, nil
+}
+
+// refused is an item's refusal; what is no refusal is not shown.
+func refused(err error) Outcome {
+	var e *domain.Error
+	if errors.As(err, &e) {
+		return Outcome{Code: e.Code, Detail: e.Detail, Violations: e.Violations}
+	}
+	return Outcome{Code: domain.CodeInternal, Detail: "this item could not be judged"}
+}

@@ -1,0 +1,182 @@
+// Package registry is the one way in: every change of every kind is decided,
+// signed and written here, and read back from what was signed. A write holds no
+// lock while it signs; the database's constraints let one of two racing writers
+// through, and the other is told what came first.
+package registry
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/dlai-sd/plant/shared/auth"
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/keys"
+	"github.com/dlai-sd/plant/shared/ledger"
+	"github.com/dlai-sd/plant/shared/store"
+)
+
+// Service writes and reads entities of every kind. It is safe for concurrent use.
+type Service struct {
+	db     *store.DB
+	keys   *keys.Holder
+	origin string
+	outbox *event.Outbox
+	log    *slog.Logger
+}
+
+// Config is what a Service rests on.
+type Config struct {
+	DB     *store.DB
+	Keys   *keys.Holder // of the key that signs this service's changes
+	Origin string       // of the log that the records belong to
+	Outbox *event.Outbox
+	Log    *slog.Logger
+}
+
+// New makes a Service.
+func New(c Config) (*Service, error) {
+	if err := ledger.CheckOrigin(c.Origin); err != nil {
+		return nil, err
+	}
+	return &Service{db: c.DB, keys: c.Keys, origin: c.Origin, outbox: c.Outbox, log: c.Log}, nil
+}
+
+// announceTimeout is what a caller waits at most for an event to be published:
+// its answer does not depend on it.
+const announceTimeout = time.Second
+
+// Request is who asks and what recognises a repeat of the same request.
+type Request struct {
+	Who          auth.Principal
+	Route        string   // the operation, part of the idempotency key
+	Key          string   // Idempotency-Key; "" only for the system's own work
+	BodyHash     [32]byte // SHA-256 of what was asked
+	ValidateOnly bool     // answer everything, write nothing
+	RequestID    string
+	Traceparent  string
+}
+
+// System is the platform itself as an author, for the work of one of its
+// functions: no principal stands behind it.
+func System(function string) auth.Principal {
+	return auth.Principal{GovernanceAgent: systemAgent, ID: function}
+}
+
+const systemAgent = "system"
+
+// principal is the id that the database must find enabled, "" for the system.
+func (r Request) principal() string {
+	if r.Who.GovernanceAgent == systemAgent {
+		return ""
+	}
+	return r.Who.ID
+}
+
+// Written is the version that a request wrote, or would have written.
+type Written struct {
+	store.Snapshot
+	Replayed  bool // a repeat: this was written the first time
+	Validated bool // validate_only: nothing was written
+}
+
+// StaleError says that If-Match named an older version: the current one, and
+// what happened since.
+type StaleError struct {
+	Current ledger.Hash
+	Since   []store.Entry
+}
+
+// Error describes the refusal for a log.
+func (e *StaleError) Error() string { return "stale: another amendment came first" }
+
+// plan is a decided change: what was, what will be, and how it is called. Before
+// is nil at birth.
+type plan struct {
+	before   *domain.Entity
+	after    domain.Entity
+	change   string
+	breaking bool
+}
+
+// Create makes an entity of any kind. A repeat of the request renders what the
+// first one wrote.
+func (s *Service) Create(ctx context.Context, req Request, f domain.Facts, set domain.Settable) (Written, error) {
+	id, err := domain.NewID()
+	if err != nil {
+		return Written{}, err
+	}
+	e := domain.Born(id, req.Who.GovernanceAgent, f, set)
+	if err := may(req.Who, e, []domain.Authority{domain.Author}); err != nil {
+		return Written{}, err
+	}
+	return s.commit(ctx, req, plan{after: e, change: domain.ChangeCreated})
+}
+
+// Amend applies a change to an entity that the caller has seen at match (the
+// hash of the newest amendment that is not `embedded`; zero: whatever it is).
+func (s *Service) Amend(ctx context.Context, req Request, id domain.ID, match ledger.Hash, c domain.Change) (Written, error) {
+	if w, err := s.recall(ctx, req); err == nil {
+		return w, nil
+	} else if !isUnknownKey(err) {
+		return Written{}, err
+	}
+	head, err := s.db.Read(ctx, req.Who.GovernanceAgent, id, store.Newest)
+	if err != nil {
+		return Written{}, refusal(err, nil)
+	}
+	e := head.Entity
+	if err := may(req.Who, e, c.Needs(e)); err != nil {
+		return Written{}, err
+	}
+	if etag := ledger.Hash(e.Head.ETag); match != (ledger.Hash{}) && match != etag {
+		return Written{}, stale(head, match)
+	}
+	next, err := c.Apply(e)
+	if err != nil {
+		return Written{}, err
+	}
+	w, err := s.commit(ctx, req, plan{before: &e, after: next, change: c.Name(), breaking: domain.Breaking(e, next)})
+	if isStale(err) {
+		if now, readErr := s.db.Read(ctx, req.Who.GovernanceAgent, id, store.Newest); readErr == nil {
+			return Written{}, stale(now, ledger.Hash(e.Head.Hash))
+		}
+	}
+	return w, err
+}
+
+// Introduce writes a new signing key into the ledger; the service signs with
+// the root's key.
+func (s *Service) Introduce(ctx context.Context, k domain.SigningKey) (Written, error) {
+	id, err := domain.NewID()
+	if err != nil {
+		return Written{}, err
+	}
+	req := Request{Who: System("keys")}
+	return s.commit(ctx, req, plan{after: domain.Introduced(id, k), change: domain.ChangeIntroduced})
+}
+
+// may decides whether a principal may make a change that needs these
+// authorities, all of them. Author is only ever one's own governance agent's;
+// the others can be held platform-wide.
+func may(who auth.Principal, e domain.Entity, needs []domain.Authority) error {
+	if who.GovernanceAgent == systemAgent {
+		return nil
+	}
+	for _, need := range needs {
+		own := e.GovernanceAgentID == who.GovernanceAgent && who.Holds(need)
+		if !own && !who.HoldsOnPlatform(need) {
+			return domain.Refuse(domain.CodeForbidden, "this needs the authority %q over the entity's governance agent", need)
+		}
+	}
+	return nil
+}
+
+func stale(now store.Snapshot, seen ledger.Hash) *StaleError {
+	e := &StaleError{Current: ledger.Hash(now.Entity.Head.ETag)}
+	for i := len(now.History) - 1; i >= 0 && now.History[i].Hash != seen; i-- {
+		e.Since = append([]store.Entry{now.History[i]}, e.Since...)
+	}
+	return e
+}

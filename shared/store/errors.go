@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// What a write can be refused for. The registry decides what the caller hears.
+var (
+	ErrNotFound        = errors.New("no such row, or not visible to this tenant")
+	ErrStale           = errors.New("another amendment came first")
+	ErrNameTaken       = errors.New("the name is taken")
+	ErrExternalIDTaken = errors.New("the external id is taken")
+	ErrAssignmentTaken = errors.New("skill, role and team are taken")
+	ErrKeyUsed         = errors.New("the idempotency key was used before")
+	ErrPrincipal       = errors.New("the principal is unknown, disabled or of another tenant")
+	ErrKeyOutOfForce   = errors.New("the signing key is not in force")
+	ErrClockSkew       = errors.New("recorded_at is too far from the database's clock")
+	ErrKeyKnown        = errors.New("the signing key is in the ledger already")
+	ErrReference       = errors.New("a reference is absent or hidden")
+	ErrDeadlock        = errors.New("two writes waited for each other, and this one gave way")
+)
+
+// Unavailable says that the database could not be reached or was too busy: the
+// same call may succeed later.
+type Unavailable struct{ Err error }
+
+// Error describes the cause for a log.
+func (e *Unavailable) Error() string { return fmt.Sprintf("database unavailable: %v", e.Err) }
+
+// Unwrap returns the cause.
+func (e *Unavailable) Unwrap() error { return e.Err }
+
+// byConstraint names what a broken constraint means.
+var byConstraint = map[string]error{
+	"entity_name_taken":        ErrNameTaken,
+	"entity_external_id_taken": ErrExternalIDTaken,
+	"agent_assignment_taken":   ErrAssignmentTaken,
+	"signing_key_key_id_taken": ErrKeyKnown,
+	"idempotency_key_used":     ErrKeyUsed,
+	"amendment_pkey":           ErrStale,
+}
+
+// byState names what the database's own conditions mean (class PL is ours).
+var byState = map[string]error{
+	"PL001": ErrPrincipal,
+	"PL002": ErrReference,
+	"PL003": ErrKeyOutOfForce,
+	"PL005": ErrClockSkew,
+	"PL006": ErrAssignmentTaken,
+}
+
+// translate turns an error of the driver into one of this package's; what it
+// does not know it passes on.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrNotFound
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return translatePg(pg)
+	}
+	var netErr net.Error
+	var connect *pgconn.ConnectError
+	if errors.As(err, &netErr) || errors.As(err, &connect) || errors.Is(err, context.DeadlineExceeded) ||
+		pgconn.SafeToRetry(err) || pgconn.Timeout(err) {
+		return &Unavailable{Err: err}
+	}
+	return err
+}
+
+func translatePg(pg *pgconn.PgError) error {
+	if known, ok := byState[pg.Code]; ok {
+		return known
+	}
+	if known, ok := byConstraint[pg.ConstraintName]; ok {
+		return known
+	}
+	switch pg.Code {
+	case "40P01":
+		return &Unavailable{Err: ErrDeadlock}
+	case "40001", "55P03", "57014", "57P01", "57P02", "57P03", "53300":
+		// serialisation, lock timeout, cancelled, shutting down, crashed, starting, full
+		return &Unavailable{Err: errors.New(pg.Code)}
+	}
+	// Never the message or the detail: they can hold what a user wrote.
+	return fmt.Errorf("postgres %s on %s.%s", pg.Code, pg.TableName, pg.ConstraintName)
+}

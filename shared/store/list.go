@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/jackc/pgx/v5"
+)
+
+// Filter narrows a list. A nil or zero member does not narrow.
+type Filter struct {
+	Kind            domain.Kind
+	Status          *string
+	Category        *string // skills only
+	Tag             *string
+	NamePrefix      *string // of the folded name
+	ExternalID      *string
+	Alignment       *string
+	UpdatedSince    *time.Time
+	IncludeArchived bool
+}
+
+// Order is how a list is sorted; every order ends in the id, so that it is total.
+type Order string
+
+// The orders that lists know.
+const (
+	ByCreated     Order = "created_at"
+	ByCreatedDesc Order = "-created_at"
+	ByUpdated     Order = "updated_at"
+	ByUpdatedDesc Order = "-updated_at"
+	ByName        Order = "name"
+	ByNameDesc    Order = "-name"
+)
+
+// Orders lists them, the default first.
+func Orders() []Order {
+	return []Order{ByCreated, ByCreatedDesc, ByUpdated, ByUpdatedDesc, ByName, ByNameDesc}
+}
+
+// After is where a page begins: behind the row with this key and id.
+type After struct {
+	Key string // a time in domain.TimeLayout, or a name key
+	ID  domain.ID
+}
+
+// Listed is a row of a list: the entity, and the key it is sorted by.
+type Listed struct {
+	Entity  domain.Entity
+	SortKey string
+}
+
+// sorting is the fixed SQL of an order: the column, how it is compared with the
+// cursor, and the direction.
+type sorting struct{ column, cast, compare, direction string }
+
+func sortingOf(o Order) (sorting, bool) {
+	byTime := func(column string) sorting { return sorting{column, "timestamptz", ">", "ASC"} }
+	s := map[Order]sorting{
+		ByCreated: byTime("created_at"), ByCreatedDesc: byTime("created_at"),
+		ByUpdated: byTime("updated_at"), ByUpdatedDesc: byTime("updated_at"),
+		ByName: {"name_key", "text", ">", "ASC"}, ByNameDesc: {"name_key", "text", ">", "ASC"},
+	}
+	sort, ok := s[o]
+	if ok && o[0] == '-' {
+		sort.compare, sort.direction = "<", "DESC"
+	}
+	return sort, ok
+}
+
+// List returns up to limit entities in an order, as the tenant may see them. Own
+// and shared rows are two branches, each on its own index, merged; never one OR.
+func (db *DB) List(ctx context.Context, tenant string, f Filter, o Order, after *After, limit int) ([]Listed, error) {
+	sort, ok := sortingOf(o)
+	if !ok {
+		return nil, domain.Refuse(domain.CodeMalformed, "order_by is unknown")
+	}
+	var key, id *string
+	if after != nil {
+		text := string(after.ID)
+		key, id = &after.Key, &text
+	}
+	var b pgx.Batch
+	asTenant(&b, tenant)
+	var items []Listed
+	b.Queue(listSQL(sort), tenant, string(f.Kind), f.Status, f.Category, f.Tag, f.NamePrefix, f.ExternalID, f.Alignment,
+		f.UpdatedSince, f.IncludeArchived, key, id, limit).Query(func(rows pgx.Rows) error {
+		var err error
+		items, err = pgx.CollectRows(rows, scanListed)
+		return err
+	})
+	return items, db.send(ctx, &b)
+}
+
+// listSQL is one of six constant statements; every value is bound.
+func listSQL(s sorting) string {
+	branch := func(who string) string {
+		return `(SELECT e.id, e.entity_type, e.governance_agent_id, e.version, e.version_hash, e.etag_hash, e.constitution_hash,
+	e.created_at, e.updated_at, e.` + s.column + ` AS sort_key
+FROM public.entity e
+WHERE ` + who + ` AND e.entity_type = $2
+	AND ($3::text IS NULL OR e.status = $3)
+	AND ($4::text IS NULL OR EXISTS (SELECT 1 FROM public.skill k WHERE k.id = e.id AND k.category = $4))
+	AND ($5::text IS NULL OR e.tags @> ARRAY[$5::text])
+	AND ($6::text IS NULL OR starts_with(e.name_key, $6))
+	AND ($7::text IS NULL OR e.external_id = $7)
+	AND ($8::text IS NULL OR e.amendment_alignment = $8)
+	AND ($9::timestamptz IS NULL OR e.updated_at >= $9)
+	AND ($10::bool OR e.status <> 'archived')
+	AND ($11::` + s.cast + ` IS NULL OR (e.` + s.column + `, e.id) ` + s.compare + ` ($11::` + s.cast + `, $12::uuid))
+ORDER BY e.` + s.column + ` ` + s.direction + `, e.id ` + s.direction + ` LIMIT $13)`
+	}
+	return `SELECT p.id, p.entity_type, p.governance_agent_id, p.version, p.version_hash, p.etag_hash, p.constitution_hash,
+	p.created_at, p.updated_at, to_jsonb(p.sort_key) #>> '{}', o.state
+FROM (SELECT * FROM (` + branch(`e.governance_agent_id = $1`) + `
+UNION ALL
+` + branch(`e.governance_agent_id <> $1 AND e.shared`) + `) b
+	ORDER BY b.sort_key ` + s.direction + `, b.id ` + s.direction + ` LIMIT $13) p
+JOIN public.opening o ON o.entity_id = p.id AND o.seq = p.version
+ORDER BY p.sort_key ` + s.direction + `, p.id ` + s.direction
+}
+
+func scanListed(row pgx.CollectableRow) (Listed, error) {
+	var l Listed
+	var id domain.ID
+	var kind domain.Kind
+	var owner, state string
+	var head domain.Head
+	var hash, etag, constitution []byte
+	if err := row.Scan(&id, &kind, &owner, &head.Version, &hash, &etag, &constitution, &head.CreatedAt, &head.UpdatedAt,
+		&l.SortKey, &state); err != nil {
+		return l, err
+	}
+	e, err := domain.ReadState(kind, id, owner, []byte(state))
+	if err != nil {
+		return l, err
+	}
+	copy(head.Hash[:], hash)
+	copy(head.ETag[:], etag)
+	copy(head.Constitution[:], constitution)
+	e.Head = head
+	l.Entity = e
+	return l, nil
+}

@@ -1,0 +1,174 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/ledger"
+	"github.com/jackc/pgx/v5"
+)
+
+// Row is one amendment with what the database derives rows from.
+type Row struct {
+	Amendment ledger.Amendment
+	Kind      domain.Kind
+	NameKey   string // "" where the kind has no name
+	NewFacts  bool   // the kind's own row must be written: at birth, and when facts changed
+}
+
+// Idempotency makes a repeat of a write recognisable. Items is what a bulk
+// write answered, kept with its key; nil for a single entity.
+type Idempotency struct {
+	Route    string
+	Key      string
+	BodyHash [32]byte
+	EntityID domain.ID
+	Seq      int64
+	Items    []byte
+}
+
+// Event is an outbox row: published after commit, deleted when acknowledged.
+type Event struct {
+	ID          string // UUIDv7, the event's ce-id
+	Type        string
+	EntityID    domain.ID
+	Tenant      string
+	At          time.Time // of the change
+	RequestID   string
+	Traceparent string
+	Data        []byte // JSON
+}
+
+// Write is one transaction: amendments of one tenant and everything that comes
+// with them, all or nothing.
+type Write struct {
+	Tenant      string
+	Principal   string // UUID; "" when the system itself writes
+	Idempotency *Idempotency
+	References  []domain.Ref // must be living, and visible to the tenant
+	Rows        []Row
+	Events      []Event
+}
+
+// Append is the line that writes: one round trip, one implicit transaction. No
+// lock is held while signing, so two writers can have signed the same place of
+// a chain; the primary key and the foreign key to the predecessor let one
+// through and the other gets ErrStale. A repeat of an idempotency key waits for
+// the first and gets ErrKeyUsed. A crash before the commit leaves nothing, one
+// after it leaves everything, the outbox row included.
+func (db *DB) Append(ctx context.Context, w Write) error {
+	slices.SortStableFunc(w.Rows, inLockOrder)
+	var b pgx.Batch
+	asTenant(&b, w.Tenant)
+	if w.Principal != "" {
+		b.Queue(`SELECT public.require_principal($1, $2)`, w.Principal, w.Tenant)
+	}
+	if i := w.Idempotency; i != nil {
+		b.Queue(insertIdempotencyKey,
+			w.Principal, i.Route, i.Key, i.BodyHash[:], string(i.EntityID), i.Seq, i.Items)
+	}
+	queueReferences(&b, w.References)
+	if err := queueRows(&b, w.Rows); err != nil {
+		return err
+	}
+	queueEvents(&b, w.Events)
+	return db.send(ctx, &b)
+}
+
+// inLockOrder is one order for all, so that bulk writes do not wait for each
+// other in a circle: changes meet at their entities, births at their names.
+func inLockOrder(a, b Row) int {
+	if a.Amendment.Record.Seq == 1 && b.Amendment.Record.Seq == 1 {
+		return cmp.Or(strings.Compare(a.NameKey, b.NameKey), strings.Compare(a.Amendment.Record.EntityID, b.Amendment.Record.EntityID))
+	}
+	return strings.Compare(a.Amendment.Record.EntityID, b.Amendment.Record.EntityID)
+}
+
+// Check answers what Append would, for references and names, and writes
+// nothing.
+func (db *DB) Check(ctx context.Context, w Write) error {
+	var b pgx.Batch
+	asTenant(&b, w.Tenant)
+	if w.Principal != "" {
+		b.Queue(`SELECT public.require_principal($1, $2)`, w.Principal, w.Tenant)
+	}
+	queueReferences(&b, w.References)
+	return db.send(ctx, &b)
+}
+
+func queueReferences(b *pgx.Batch, refs []domain.Ref) {
+	if len(refs) == 0 {
+		return
+	}
+	ids, kinds := make([]string, len(refs)), make([]string, len(refs))
+	for i, r := range refs {
+		ids[i], kinds[i] = string(r.ID), string(r.Kind)
+	}
+	b.Queue(`SELECT public.require_visible($1::uuid[], $2::text[])`, ids, kinds)
+}
+
+func queueRows(b *pgx.Batch, rows []Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	c, err := columnsOf(rows)
+	if err != nil {
+		return err
+	}
+	born := c.only(func(r Row) bool { return r.Amendment.Record.Seq == 1 })
+	if len(born.ids) > 0 {
+		b.Queue(insertEntities, born.ids, born.types, born.owners, born.nameKeys, born.times, born.hashes,
+			born.constitutions, born.states)
+	}
+	if batch := rows[0].Amendment.Batch; batch != nil {
+		b.Queue(insertSignatureBatch,
+			c.batchID, rows[0].Amendment.Record.KeyID, string(batch.Statement), rows[0].Amendment.Signature, len(rows))
+	}
+	for _, kind := range kindsOf(rows) {
+		own := c.only(func(r Row) bool { return r.Kind == kind && r.NewFacts })
+		for _, sql := range factsSQL(kind) {
+			if len(own.ids) > 0 {
+				b.Queue(sql, own.ids, own.states)
+			}
+		}
+	}
+	b.Queue(insertAmendments, c.ids, c.seqs, c.prevHashes, c.hashes, c.records, c.changes, c.breaking, c.authors, c.times,
+		c.stateHashes, c.constitutions, c.keyIDs, c.algorithms, c.signatures, c.batchIDs, c.batchIndexes, c.batchPaths,
+		c.owners, c.types)
+	b.Queue(insertOpenings, c.ids, c.seqs, c.salts, c.states)
+	changed := c.only(func(r Row) bool { return r.Amendment.Record.Seq > 1 })
+	if len(changed.ids) > 0 {
+		b.Queue(updateEntities, changed.ids, changed.seqs, changed.nameKeys, changed.times, changed.hashes,
+			changed.authored, changed.constitutions, changed.states)
+	}
+	return nil
+}
+
+func queueEvents(b *pgx.Batch, events []Event) {
+	if len(events) == 0 {
+		return
+	}
+	n := len(events)
+	ids, types, subjects, tenants := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	requests, traces, data, times := make([]string, n), make([]string, n), make([]string, n), make([]time.Time, n)
+	for i, e := range events {
+		ids[i], types[i], subjects[i], tenants[i] = e.ID, e.Type, string(e.EntityID), e.Tenant
+		requests[i], traces[i], data[i], times[i] = e.RequestID, e.Traceparent, string(e.Data), e.At
+	}
+	b.Queue(insertEvents,
+		ids, types, subjects, tenants, requests, traces, data, times, publishGrace)
+}
+
+func kindsOf(rows []Row) []domain.Kind {
+	var kinds []domain.Kind
+	for _, r := range rows {
+		if !slices.Contains(kinds, r.Kind) {
+			kinds = append(kinds, r.Kind)
+		}
+	}
+	return kinds
+}

@@ -1,0 +1,139 @@
+package web
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/dlai-sd/plant/shared/domain"
+)
+
+// How many items a page has.
+const (
+	DefaultLimit = 50
+	MaxLimit     = 100
+)
+
+// maxCursor bounds a cursor, in characters: a name of 200 characters as key.
+const maxCursor = 4096
+
+// Cursor is where the next page of a list begins: after the item with this id
+// and this key, in this order. It is opaque to callers but not secret, and not
+// signed: whoever changes one only moves within what it may see anyway.
+type Cursor struct {
+	Order string `json:"o"`
+	Key   string `json:"k"`
+	ID    string `json:"i"`
+}
+
+// String encodes the cursor for a URL.
+func (c Cursor) String() string {
+	b, err := json.Marshal(c, json.Deterministic(true))
+	if err != nil {
+		return "" // a key that is not UTF-8: it cannot come from the database
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// ParseCursor decodes a cursor, or refuses it with 400.
+func ParseCursor(s string) (Cursor, error) {
+	refused := Refuse(domain.CodeMalformed, "The cursor is not one that this API gave; begin again without it.")
+	if len(s) > maxCursor {
+		return Cursor{}, refused
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil {
+		return Cursor{}, refused
+	}
+	var c Cursor
+	if Decode(b, &c) != nil || c.Order == "" || c.ID == "" {
+		return Cursor{}, refused
+	}
+	return c, nil
+}
+
+// Page is which part of a list is asked for. After is nil for the first part.
+type Page struct {
+	Limit int
+	After *Cursor
+}
+
+// ParsePage reads limit (1 to MaxLimit, default DefaultLimit) and cursor. order
+// is the one of this request: a cursor of another order is refused with 400.
+func ParsePage(q url.Values, order string) (Page, error) {
+	page := Page{Limit: DefaultLimit}
+	if q.Has("limit") {
+		n, err := strconv.Atoi(q.Get("limit"))
+		if err != nil || n < 1 || n > MaxLimit || q.Get("limit") != strconv.Itoa(n) {
+			return Page{}, Refuse(domain.CodeMalformed, "limit must be a whole number from 1 to %d.", MaxLimit)
+		}
+		page.Limit = n
+	}
+	if q.Has("cursor") {
+		c, err := ParseCursor(q.Get("cursor"))
+		if err != nil {
+			return Page{}, err
+		}
+		if c.Order != order {
+			return Page{}, Refuse(domain.CodeMalformed, "The cursor belongs to another order_by; begin again without it.")
+		}
+		page.After = &c
+	}
+	return page, nil
+}
+
+// Query returns the request's query parameters. Those not among names, those
+// given twice, and values that are not clean UTF-8 are refused with 400.
+func Query(r *http.Request, names ...string) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, Refuse(domain.CodeMalformed, "The query string is not well formed.")
+	}
+	for name, values := range q {
+		switch {
+		case !slices.Contains(names, name):
+			return nil, Refuse(domain.CodeMalformed, "There is no query parameter %q here; there are: %s.", clip(name), strings.Join(names, ", "))
+		case len(values) > 1:
+			return nil, Refuse(domain.CodeMalformed, "The query parameter %s may be given once.", name)
+		case !utf8.ValidString(values[0]) || strings.ContainsRune(values[0], 0):
+			return nil, Refuse(domain.CodeMalformed, "The query parameter %s is not valid UTF-8 without U+0000.", name)
+		}
+	}
+	return q, nil
+}
+
+// List is a page of a list as a response. URL is the request's; with Next it
+// makes the Link header (RFC 8288) that leads to the following page.
+type List[T any] struct {
+	Items      []T     `json:"items"`
+	NextCursor *string `json:"next_cursor"`
+
+	url *url.URL
+}
+
+// NewList makes the response of a page; next is nil on the last one.
+func NewList[T any](u *url.URL, items []T, next *Cursor) List[T] {
+	l := List[T]{Items: items, url: u}
+	if next != nil {
+		s := next.String()
+		l.NextCursor = &s
+	}
+	return l
+}
+
+// SetHeaders adds the Link to the next page.
+func (l List[T]) SetHeaders(h http.Header) {
+	if l.NextCursor == nil || l.url == nil {
+		return
+	}
+	q := l.url.Query()
+	q.Set("cursor", *l.NextCursor)
+	next := url.URL{Path: l.url.Path, RawPath: l.url.RawPath, RawQuery: q.Encode()}
+	h.Set("Link", "<"+next.String()+`>; rel="next"`)
+}
