@@ -103,7 +103,7 @@ WHERE ` + who + ` AND e.entity_type = $2
 	AND ($3::text IS NULL OR e.status = $3)
 	AND ($4::text IS NULL OR EXISTS (SELECT 1 FROM public.skill k WHERE k.id = e.id AND k.category = $4))
 	AND ($5::text IS NULL OR e.tags @> ARRAY[$5::text])
-	AND ($6::text IS NULL OR starts_with(e.name_key, $6))
+	AND ($6::text IS NULL OR (e.name_key >= $6 AND e.name_key < $6 || U&'\+10FFFF'))
 	AND ($7::text IS NULL OR e.external_id = $7)
 	AND ($8::text IS NULL OR e.amendment_alignment = $8)
 	AND ($9::timestamptz IS NULL OR e.updated_at >= $9)
