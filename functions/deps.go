@@ -15,7 +15,10 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/dlai-sd/plant/functions/auditrun"
+	"github.com/dlai-sd/plant/functions/birthagent"
+	"github.com/dlai-sd/plant/functions/createrole"
 	"github.com/dlai-sd/plant/functions/createskill"
+	"github.com/dlai-sd/plant/functions/issuetoken"
 	"github.com/dlai-sd/plant/migrations"
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
@@ -41,6 +44,7 @@ type deps struct {
 	outbox  *event.Outbox
 	secrets *keys.Source
 	signer  *keys.Holder
+	tokens  *auth.Secrets
 	bearer  *auth.Verifier
 	push    *auth.OIDC
 
@@ -58,26 +62,36 @@ func (d *deps) open(ctx context.Context) (function, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	switch d.cfg.Function {
-	case createSkill:
-		return d.openCreateSkill(ctx)
+	case createSkill, createRole, birthAgent:
+		return d.openRegistry(ctx)
 	case auditRun:
 		return d.openAuditRun(ctx)
+	case issueToken:
+		return d.openIssueToken(ctx)
 	}
 	return function{}, fmt.Errorf("configuration: FUNCTION_TARGET is %q, which is none of %v", d.cfg.Function, Functions())
 }
 
-func (d *deps) openCreateSkill(ctx context.Context) (function, error) {
+// openRegistry opens the functions that write entities on behalf of their
+// callers: they differ in their operations alone.
+func (d *deps) openRegistry(ctx context.Context) (function, error) {
 	if err := inOrder(ctx, d.openDatabase, d.openTopic, d.openSigner, d.openBearer); err != nil {
 		return function{}, err
 	}
-	service, err := registry.New(registry.Config{DB: d.db, Keys: d.signer, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log})
+	s, err := registry.New(registry.Config{DB: d.db, Keys: d.signer, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log})
 	if err != nil {
 		return function{}, err
 	}
-	return function{
-		handlers: createskill.Handlers(service, skills),
-		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()},
-	}, nil
+	f := function{checks: []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()}}
+	switch d.cfg.Function {
+	case createSkill:
+		f.handlers = createskill.Handlers(s, skills)
+	case createRole:
+		f.handlers = createrole.Handlers(s, jobRoles, industries)
+	case birthAgent:
+		f.handlers = birthagent.Handlers(s, teams, agents)
+	}
+	return f, nil
 }
 
 func (d *deps) openAuditRun(ctx context.Context) (function, error) {
@@ -88,6 +102,19 @@ func (d *deps) openAuditRun(ctx context.Context) (function, error) {
 		handlers: auditrun.Handlers(d.db, d.outbox),
 		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck()},
 	}, nil
+}
+
+func (d *deps) openIssueToken(ctx context.Context) (function, error) {
+	if err := inOrder(ctx, d.openDatabase, d.openTokens); err != nil {
+		return function{}, err
+	}
+	s, err := issuetoken.New(issuetoken.Config{
+		DB: d.db, Issuer: auth.Issuer{Secrets: d.tokens, Issuer: d.cfg.TokenIssuer, Audience: d.cfg.TokenAudience},
+	})
+	if err != nil {
+		return function{}, err
+	}
+	return function{handlers: issuetoken.Handlers(s), checks: []web.Check{d.schemaCheck()}}, nil
 }
 
 // inOrder opens one thing after the other and stops at the first that cannot be:
@@ -161,12 +188,13 @@ func (d *deps) openSigner(ctx context.Context) error {
 	if err := d.openSecrets(ctx); err != nil {
 		return err
 	}
-	d.signer = d.secrets.Hold(keys.Pinned(d.cfg.AmendmentKey), time.Now)
+	d.signer = d.secrets.Hold(registry.Successor(d.secrets, d.db, d.cfg.AmendmentKey), time.Now)
 	_, err := d.signer.Key(ctx)
 	return err
 }
 
-func (d *deps) openBearer(ctx context.Context) error {
+// openTokens reads the secrets that tokens are signed with.
+func (d *deps) openTokens(ctx context.Context) error {
 	if err := need(d.cfg.Function, map[string]string{
 		"JWT_KEYS": d.cfg.TokenKeys, "TOKEN_ISSUER": d.cfg.TokenIssuer, "TOKEN_AUDIENCE": d.cfg.TokenAudience,
 	}); err != nil {
@@ -179,11 +207,18 @@ func (d *deps) openBearer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := auth.ParseSecrets(payload)
-	if err != nil {
+	if d.tokens, err = auth.ParseSecrets(payload); err != nil {
 		return fmt.Errorf("JWT_KEYS: %w", err)
 	}
-	d.bearer, err = auth.NewVerifier(secrets, d.cfg.TokenIssuer, d.cfg.TokenAudience, time.Now)
+	return nil
+}
+
+func (d *deps) openBearer(ctx context.Context) error {
+	if err := d.openTokens(ctx); err != nil {
+		return err
+	}
+	var err error
+	d.bearer, err = auth.NewVerifier(d.tokens, d.cfg.TokenIssuer, d.cfg.TokenAudience, time.Now)
 	return err
 }
 

@@ -17,7 +17,7 @@ type Access string
 
 // The three ways in.
 const (
-	Open    Access = "open"    // anybody: it reveals nothing
+	Open    Access = "open"    // anybody: it reveals nothing, or asks for a secret itself
 	Bearer  Access = "bearer"  // a principal with a token of issue-token
 	Trusted Access = "trusted" // Pub/Sub or Scheduler, with an OpenID Connect token
 )
@@ -35,21 +35,52 @@ type Route struct {
 // The functions that this binary can be, by FUNCTION_TARGET.
 const (
 	createSkill = "create-skill"
+	createRole  = "create-role"
+	birthAgent  = "birth-agent"
+	issueToken  = "issue-token"
 	auditRun    = "audit-run"
 )
 
-const skills = "/api/v1/genesis/skills"
+// The collections' paths.
+const (
+	skills     = "/api/v1/genesis/skills"
+	jobRoles   = "/api/v1/genesis/job-roles"
+	industries = "/api/v1/genesis/industries"
+	teams      = "/api/v1/teams"
+	agents     = "/api/v1/agents"
+)
 
 // Routes is every route there is, once. The muxes, the local gateway and the
 // OpenAPI test read it; each function also answers GET /health and GET /ready.
 func Routes() []Route {
+	return slices.Concat(
+		collection(skills, createSkill, "Skill", "Skills"),
+		collection(jobRoles, createRole, "JobRole", "JobRoles"),
+		collection(industries, createRole, "Industry", "Industries"),
+		collection(teams, birthAgent, "Team", "Teams"),
+		collection(agents, birthAgent, "Agent", "Agents"),
+		[]Route{
+			{"POST " + agents + "/{id}/assign-team", birthAgent, Bearer, "assignTeam", web.LimitBody},
+			{"POST /api/v1/auth/token", issueToken, Open, "issueToken", web.LimitForm},
+			{"POST /events/sequence", auditRun, Trusted, "sequence", web.LimitBody},
+		},
+	)
+}
+
+// collection is the routes that every kind has; package api names their
+// operations alike.
+func collection(path, function, one, many string) []Route {
 	return []Route{
-		{"POST " + skills, createSkill, Bearer, "createSkill", web.LimitBody},
-		{"GET " + skills, createSkill, Bearer, "listSkills", 0},
-		{"POST " + skills + "/batch", createSkill, Bearer, "createSkills", web.LimitBatch},
-		{"GET " + skills + "/{id}", createSkill, Bearer, "getSkill", 0},
-		{"GET " + skills + "/{id}/amendments", createSkill, Bearer, "listSkillAmendments", 0},
-		{"POST /events/sequence", auditRun, Trusted, "sequence", web.LimitBody},
+		{"POST " + path, function, Bearer, "create" + one, web.LimitBody},
+		{"GET " + path, function, Bearer, "list" + many, 0},
+		{"POST " + path + "/batch", function, Bearer, "create" + many, web.LimitBatch},
+		{"GET " + path + "/{id}", function, Bearer, "get" + one, 0},
+		{"PATCH " + path + "/{id}", function, Bearer, "evolve" + one, web.LimitBody},
+		{"DELETE " + path + "/{id}", function, Bearer, "archive" + one, 0},
+		{"POST " + path + "/{id}/transitions", function, Bearer, "move" + one, web.LimitBody},
+		{"GET " + path + "/{id}/amendments", function, Bearer, "list" + one + "Amendments", 0},
+		{"GET " + path + "/{id}/diff", function, Bearer, "diff" + one, 0},
+		{"GET " + path + "/{id}/dependents", function, Bearer, "list" + one + "Dependents", 0},
 	}
 }
 

@@ -21,14 +21,15 @@ type cli struct {
 	Dir  string `help:"Folder of the local stack's data." default:".plant" env:"PLANT_DIR" type:"path"`
 	JSON bool   `help:"Results as JSON, for programs." name:"json"`
 
-	Run     runCmd     `cmd:"" help:"Run the whole stack on this machine until Ctrl-C."`
-	Demo    demoCmd    `cmd:"" help:"Start a stack, create a skill, prove its record, stop; leaves nothing behind."`
-	Migrate migrateCmd `cmd:"" help:"Bring a database's schema up to date."`
-	Seed    seedCmd    `cmd:"" help:"Write the Genesis catalogue; what is there already stays as it is."`
-	Token   tokenCmd   `cmd:"" help:"Make a bearer token for a principal, good for 30 minutes."`
-	Keys    keysCmd    `cmd:"" help:"The signing keys."`
-	Import  importCmd  `cmd:"" help:"Create skills from a file of JSON Lines, over HTTP."`
-	Show    showCmd    `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
+	Run       runCmd       `cmd:"" help:"Run the whole stack on this machine until Ctrl-C."`
+	Demo      demoCmd      `cmd:"" help:"Start a stack, create a skill, prove its record, stop; leaves nothing behind."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring a database's schema up to date."`
+	Seed      seedCmd      `cmd:"" help:"Write the Genesis catalogue; what is there already stays as it is."`
+	Principal principalCmd `cmd:"" help:"Who may call: the principals and their secrets."`
+	Token     tokenCmd     `cmd:"" help:"Make a bearer token for a principal, good for 30 minutes."`
+	Keys      keysCmd      `cmd:"" help:"The signing keys."`
+	Import    importCmd    `cmd:"" help:"Create skills from a file of JSON Lines, over HTTP."`
+	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
 }
 
 // app is what every command gets: where to write, and what it was told.

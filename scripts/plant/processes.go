@@ -34,7 +34,10 @@ type route struct {
 // roles says as which database role each function works.
 var roles = map[string]string{ //nolint:gochecknoglobals // a table that nobody changes
 	"create-skill": "plant_writer",
+	"create-role":  "plant_writer",
+	"birth-agent":  "plant_writer",
 	"audit-run":    "plant_auditor",
+	"issue-token":  "plant_authenticator",
 }
 
 // startFunctions starts each function as a process of its own, the gateway in

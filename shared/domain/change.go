@@ -62,6 +62,15 @@ func (e Entity) with(f Facts, s Settable) Entity {
 	return e
 }
 
+// Settable returns the fields that a caller may set, as they stand.
+func (e Entity) Settable() Settable {
+	g := e.Governed
+	return Settable{
+		ExternalID: g.ExternalID, Visibility: g.Visibility, Tags: g.Tags, CustomAttributes: g.CustomAttributes,
+		GovernanceNotes: g.GovernanceNotes, ParentID: g.ParentID,
+	}
+}
+
 func (r JobRole) sorted() Facts {
 	r.RequiredSkills = sortedSet(r.RequiredSkills)
 	return r
@@ -92,9 +101,57 @@ func (c Evolve) Apply(e Entity) (Entity, error) {
 	if before, ok := e.Facts.(Agent); ok && before.IndustryID != next.Facts.(Agent).IndustryID {
 		return Entity{}, ruleViolated(RuleIndustryLock, "/industry_id", "an agent keeps its industry for life")
 	}
+	if before, ok := e.Facts.(Agent); ok && before.TeamID != next.Facts.(Agent).TeamID {
+		return Entity{}, ruleViolated(RuleAssignment, "/team_id", "an agent changes its team by assign-team")
+	}
 	if !sameFacts(e.Facts, next.Facts) && (e.Governed.Status == Certified || e.Governed.Status == Active) {
 		next.Governed.Status = UnderReview
 	}
+	return next, nil
+}
+
+// Assign puts an agent into a team, or takes it out of its team (Team empty).
+type Assign struct{ Team ID }
+
+// Name implements Change.
+func (Assign) Name() string { return ChangeAssigned }
+
+// Needs implements Change: an author.
+func (Assign) Needs(Entity) []Authority { return []Authority{Author} }
+
+// Apply implements Change. Who is assigned keeps its status: what it is fit for
+// is decided by certification, not by the team it works in.
+func (c Assign) Apply(e Entity) (Entity, error) {
+	agent, ok := e.Facts.(Agent)
+	switch {
+	case !ok:
+		return Entity{}, Refuse(CodeMalformed, "a %s is not assigned to a team", e.Kind())
+	case !e.Living():
+		return Entity{}, Refuse(CodeGone, "archived: it can be read in its history, not changed")
+	case agent.TeamID == c.Team:
+		return Entity{}, Refuse(CodeIllegalMove, "the agent is in this team already")
+	}
+	agent.TeamID = c.Team
+	next := e
+	next.Facts = agent
+	return next, nil
+}
+
+// RequireReview marks what rests on an entity that was withdrawn: its status
+// stays, the governor or its owner decides.
+type RequireReview struct{ Because string }
+
+// Name implements Change.
+func (RequireReview) Name() string { return ChangeDrifted }
+
+// Needs implements Change: a guardian; the system marks by itself.
+func (RequireReview) Needs(Entity) []Authority { return []Authority{Guardian} }
+
+// Apply implements Change.
+func (c RequireReview) Apply(e Entity) (Entity, error) {
+	next := e
+	next.Governed.AmendmentAlignment = RequiresReview
+	next.Governed.StatusReason = c.Because
 	return next, nil
 }
 

@@ -130,3 +130,35 @@ func (c EndKey) Apply(e Entity) (Entity, error) {
 	}
 	return next, nil
 }
+
+// Reattest says again, under a key in force, what amendments of this entity said
+// whose key was revoked: it lists their hashes.
+type Reattest struct{ Hashes []string }
+
+// Name implements Change.
+func (Reattest) Name() string { return ChangeReattested }
+
+// Needs implements Change: an operator.
+func (Reattest) Needs(Entity) []Authority { return []Authority{Operator} }
+
+// Apply implements Change.
+func (c Reattest) Apply(e Entity) (Entity, error) {
+	if len(c.Hashes) == 0 {
+		return Entity{}, Refuse(CodeMalformed, "there is nothing to reattest")
+	}
+	next := e
+	next.Governed.Reattests = sortedSet(c.Hashes)
+	return next, nil
+}
+
+// Settled returns the state after a change without what only the amendment of
+// another change says: lists of earlier amendments stand in one state alone.
+func (e Entity) Settled(change string) Entity {
+	if change != ChangeReattested {
+		e.Governed.Reattests = nil
+	}
+	if change != ChangeErased {
+		e.Governed.ErasedSeqs = nil
+	}
+	return e
+}

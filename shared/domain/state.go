@@ -3,6 +3,7 @@ package domain
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/dlai-sd/plant/shared/domain/canonical"
@@ -131,6 +132,40 @@ func ReadState(k Kind, id ID, owner string, b []byte) (Entity, error) {
 		return Entity{}, fmt.Errorf("read %s state: %w", k, err)
 	}
 	return Entity{ID: id, GovernanceAgentID: owner, Governed: g, Facts: f}, nil
+}
+
+// Changed lists the members of the state in which two versions of an entity
+// differ, as JSON Pointers in order.
+func Changed(before, after Entity) []string {
+	a, b := before.Members(), after.Members()
+	names := slices.Collect(maps.Keys(a))
+	for name := range b {
+		if _, both := a[name]; !both {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	changed := []string{}
+	for _, name := range names {
+		if !bytes.Equal(a[name], b[name]) {
+			changed = append(changed, "/"+name)
+		}
+	}
+	return changed
+}
+
+// Members returns the state's members, each value in canonical form; none where
+// there can be no state.
+func (e Entity) Members() map[string]jsontext.Value {
+	state, err := e.State()
+	if err != nil {
+		return nil
+	}
+	var members map[string]jsontext.Value
+	if json.Unmarshal(state, &members) != nil {
+		return nil
+	}
+	return members
 }
 
 // absentIfEmpty makes null and {} the absence that they mean.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
@@ -22,6 +23,7 @@ const bulkAttempts = 3
 type Candidate struct {
 	Facts    domain.Facts
 	Settable domain.Settable
+	Agents   []domain.ID // a team's first agents
 	Refused  error
 }
 
@@ -88,14 +90,17 @@ func (s *Service) tryAll(ctx context.Context, req Request, kind domain.Kind, ite
 	if err != nil || req.ValidateOnly {
 		return b, err
 	}
-	var refs []domain.Ref
+	w := store.Write{Tenant: req.Who.GovernanceAgent, Principal: req.Who.ID}
 	for _, p := range plans {
-		refs = append(refs, p.after.Refs()...)
+		w.References = append(w.References, newRefs(p)...)
 	}
-	w := store.Write{Tenant: req.Who.GovernanceAgent, Principal: req.Who.ID, References: refs}
+	w.References = slices.DeleteFunc(w.References, func(r domain.Ref) bool { return isBorn(plans, r.ID) })
+	relate(&w, plans)
 	_, err = s.append(ctx, req, w, plans, func(amendments []ledger.Amendment) ([]byte, error) {
 		for i, a := range amendments {
-			b.Outcomes[at[i]] = Outcome{ID: plans[i].after.ID, Version: 1, VersionHash: a.Hash.String()}
+			if plans[i].before == nil {
+				b.Outcomes[at[i]] = Outcome{ID: plans[i].after.ID, Version: 1, VersionHash: a.Hash.String()}
+			}
 		}
 		return json.Marshal(b.Outcomes)
 	})
@@ -127,16 +132,58 @@ func (s *Service) judgeAll(ctx context.Context, req Request, kind domain.Kind, i
 	if err != nil {
 		return nil, nil, refusal(err, nil)
 	}
+	heads, err := s.db.Heads(ctx, req.Who.GovernanceAgent, agentsOf(items))
+	if err != nil {
+		return nil, nil, refusal(err, nil)
+	}
 	var plans []plan
 	var kept []int
 	for i, e := range entities {
-		if err := judge(e, taken, missing); err != nil {
+		also, err := joining(req, e, items[at[i]].Agents, heads)
+		if err == nil {
+			err = judge(e, taken, missing)
+		}
+		if err == nil && len(plans)+len(also) >= ledger.MaxBatch {
+			err = domain.Refuse(domain.CodeTooLarge, "one request writes at most %d amendments: send the rest in another", ledger.MaxBatch)
+		}
+		if err != nil {
 			outcomes[at[i]] = refused(err)
 			continue
 		}
 		plans, kept = append(plans, plan{after: e, change: domain.ChangeCreated}), append(kept, at[i])
+		for _, p := range also {
+			plans, kept = append(plans, p), append(kept, at[i])
+			delete(heads, p.after.ID) // an agent joins one team of a request
+		}
 	}
 	return plans, kept, nil
+}
+
+// joining are the assignments that come with a team's birth.
+func joining(req Request, e domain.Entity, agents []domain.ID, heads map[domain.ID]domain.Entity) ([]plan, error) {
+	team, ok := e.Facts.(domain.Team)
+	if !ok {
+		return nil, nil
+	}
+	members, err := membersOf(req.Who, team, agents, heads)
+	if err != nil {
+		return nil, err
+	}
+	return assignments(e.ID, members)
+}
+
+func agentsOf(items []Candidate) []domain.ID {
+	var ids []domain.ID
+	for _, item := range items {
+		ids = append(ids, item.Agents...)
+	}
+	return ids
+}
+
+// isBorn reports whether an entity comes into being with these plans: a
+// reference to it needs no look into the database.
+func isBorn(plans []plan, id domain.ID) bool {
+	return slices.ContainsFunc(plans, func(p plan) bool { return p.before == nil && p.after.ID == id })
 }
 
 func born(req Request, item Candidate) (domain.Entity, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dlai-sd/plant/shared/domain"
@@ -16,29 +17,68 @@ import (
 	"github.com/google/uuid"
 )
 
-// commit judges, signs and writes one change, and announces it.
-func (s *Service) commit(ctx context.Context, req Request, p plan) (Written, error) {
-	if broken := domain.Validate(p.after, domain.Known{}); len(broken) > 0 {
-		return Written{}, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the entity would break a rule", Violations: broken}
+// commit judges, signs and writes a change and what must happen with it in the
+// same transaction, and announces all of it.
+func (s *Service) commit(ctx context.Context, req Request, p plan, also ...plan) (Written, error) {
+	plans := append([]plan{p}, also...)
+	w := store.Write{Tenant: p.after.GovernanceAgentID, Principal: req.principal()}
+	for _, one := range plans {
+		if broken := domain.Validate(one.after, domain.Known{}); len(broken) > 0 {
+			return Written{}, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the entity would break a rule", Violations: broken}
+		}
+		w.References = append(w.References, newRefs(one)...)
 	}
-	refs := newRefs(p)
+	w.References = slices.DeleteFunc(w.References, func(r domain.Ref) bool { return r.ID == p.after.ID })
 	if req.ValidateOnly {
-		return s.wouldWrite(ctx, req, p, refs)
+		return s.wouldWrite(ctx, req, p, w)
 	}
-	w := store.Write{Tenant: p.after.GovernanceAgentID, Principal: req.principal(), References: refs}
-	plans := []plan{p}
+	relate(&w, plans)
 	amendments, err := s.append(ctx, req, w, plans, nil)
 	if errors.Is(err, store.ErrKeyUsed) {
 		return s.recall(ctx, req)
 	}
 	if err != nil {
-		return Written{}, refusal(err, func() []domain.Violation { return s.invisible(ctx, w.Tenant, refs) })
+		return Written{}, refusal(err, func() []domain.Violation { return s.invisible(ctx, w.Tenant, w.References) })
 	}
-	if p.before != nil {
-		snapshot, err := s.db.Read(ctx, w.Tenant, p.after.ID, p.before.Head.Version+1)
-		return Written{Snapshot: snapshot}, refusal(err, nil)
+	if p.before == nil && len(also) == 0 {
+		return Written{Snapshot: firstSnapshot(plans[0].after, amendments[0])}, nil
 	}
-	return Written{Snapshot: firstSnapshot(plans[0].after, amendments[0])}, nil
+	snapshot, err := s.db.Read(ctx, w.Tenant, p.after.ID, plans[0].after.Head.Version)
+	return Written{Snapshot: snapshot}, refusal(err, nil)
+}
+
+// relate asks the database to hold what only it can: no cycle among parents
+// that change, and an agent in every team that is born or left.
+func relate(w *store.Write, plans []plan) {
+	for _, p := range plans {
+		if parent := p.after.Governed.ParentID; parent != "" && (p.before == nil || p.before.Governed.ParentID != parent) {
+			if w.Children == nil {
+				w.Children = map[domain.Kind][]domain.ID{}
+			}
+			w.Children[p.after.Kind()] = append(w.Children[p.after.Kind()], p.after.ID)
+		}
+		if p.before == nil && p.after.Kind() == domain.KindTeam {
+			w.Teams = append(w.Teams, p.after.ID)
+		}
+		if team := leaves(p); team != "" {
+			w.Teams = append(w.Teams, team)
+		}
+	}
+}
+
+// leaves returns the team that an agent leaves by a change, if it leaves one.
+func leaves(p plan) domain.ID {
+	if p.before == nil {
+		return ""
+	}
+	before, ok := p.before.Facts.(domain.Agent)
+	if !ok || before.TeamID == "" {
+		return ""
+	}
+	if after := p.after.Facts.(domain.Agent); after.TeamID != before.TeamID || !p.after.Living() {
+		return before.TeamID
+	}
+	return ""
 }
 
 // answer is what a bulk request's key remembers, made between signing and
@@ -71,12 +111,21 @@ func (s *Service) signAndWrite(ctx context.Context, req Request, w store.Write, 
 	if err := fill(&w, req, plans, amendments, items); err != nil {
 		return nil, err
 	}
-	if err := s.db.Append(ctx, w); err != nil { // the line that writes
+	for range writeTries {
+		if err = s.db.Append(ctx, w); !errors.Is(err, store.ErrDeadlock) { // the line that writes
+			break
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	s.announce(ctx, w)
 	return amendments, nil
 }
+
+// writeTries bounds how often a write that gave way to another is tried: nothing
+// of it was written, and what it signed still stands.
+const writeTries = 3
 
 // seal signs plans: one directly, several as a batch, and judges L0 on each new
 // head before anything is written.
@@ -85,9 +134,10 @@ func (s *Service) seal(req Request, key keys.Key, plans []plan) ([]ledger.Amendm
 		return nil, nil
 	}
 	drafts := make([]ledger.Draft, len(plans))
-	for i, p := range plans {
+	for i := range plans {
+		plans[i].after = plans[i].after.Settled(plans[i].change)
 		var err error
-		if drafts[i], err = draft(req, p); err != nil {
+		if drafts[i], err = draft(req, plans[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -114,7 +164,7 @@ func draft(req Request, p plan) (ledger.Draft, error) {
 	}
 	d := ledger.Draft{
 		EntityID: string(p.after.ID), EntityType: string(p.after.Kind()), GovernanceAgentID: p.after.GovernanceAgentID,
-		Author: req.Who.Author(), Change: p.change, Breaking: p.breaking, Seq: 1, State: state,
+		Author: p.author(req), Change: p.change, Breaking: p.breaking, Seq: 1, State: state,
 	}
 	if p.before != nil {
 		d.Seq = p.before.Head.Version + 1
@@ -259,10 +309,9 @@ func firstSnapshot(e domain.Entity, a ledger.Amendment) store.Snapshot {
 }
 
 // wouldWrite answers a validate_only request.
-func (s *Service) wouldWrite(ctx context.Context, req Request, p plan, refs []domain.Ref) (Written, error) {
-	w := store.Write{Tenant: p.after.GovernanceAgentID, Principal: req.principal(), References: refs}
+func (s *Service) wouldWrite(ctx context.Context, req Request, p plan, w store.Write) (Written, error) {
 	if err := s.db.Check(ctx, w); err != nil {
-		return Written{}, refusal(err, func() []domain.Violation { return s.invisible(ctx, w.Tenant, refs) })
+		return Written{}, refusal(err, func() []domain.Violation { return s.invisible(ctx, w.Tenant, w.References) })
 	}
 	if _, err := p.after.State(); err != nil {
 		return Written{}, &domain.Error{Code: domain.CodeMalformed, Detail: "the state cannot be written as canonical JSON", Err: err}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/keys"
@@ -54,7 +53,11 @@ func (k Keyring) Ensure(ctx context.Context, progress func(domain.KeyUse)) (map[
 		if use == domain.UseRoot {
 			root = key
 		}
-		added, err := k.introduce(ctx, root, use, key)
+		service, err := k.serviceOf(root)
+		if err != nil {
+			return nil, err
+		}
+		added, err := k.introduceAs(ctx, service, use, key)
 		if err != nil {
 			return nil, fmt.Errorf("introduce %s key: %w", use, err)
 		}
@@ -90,9 +93,9 @@ func isUnavailable(err error) bool {
 	return errors.As(err, &e) && e.Code == domain.CodeUnavailable
 }
 
-// introduce writes a key into the ledger, signed by the root; false if the
+// introduceAs writes a key into the ledger, signed by the root; false if the
 // ledger knows it already.
-func (k Keyring) introduce(ctx context.Context, root keys.Key, use domain.KeyUse, key keys.Key) (bool, error) {
+func (k Keyring) introduceAs(ctx context.Context, root *Service, use domain.KeyUse, key keys.Key) (bool, error) {
 	known, err := k.DB.SigningKeys(ctx)
 	if err != nil {
 		return false, err
@@ -106,13 +109,7 @@ func (k Keyring) introduce(ctx context.Context, root keys.Key, use domain.KeyUse
 	if err != nil {
 		return false, fmt.Errorf("encode public key: %w", err)
 	}
-	service, err := New(Config{
-		DB: k.DB, Keys: k.Secrets.Hold(keys.Pinned(root.Version()), time.Now), Origin: k.Origin, Log: k.Log,
-	})
-	if err != nil {
-		return false, err
-	}
-	_, err = service.Introduce(ctx, domain.SigningKey{
+	_, err = root.Introduce(ctx, domain.SigningKey{
 		KeyID: key.ID(), SPKI: base64.StdEncoding.EncodeToString(der), Use: use, MaySign: domain.DefaultMaySign(use),
 	})
 	if errors.Is(err, store.ErrKeyKnown) {

@@ -2,33 +2,70 @@ package registry
 
 import (
 	"context"
+	"time"
 
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/store"
 )
 
-// Get returns an entity of a kind as the caller may see it now. An archived one
-// is gone; its history is not. To those who saw what was shared of another
-// owner's entity the last shared version stays, until it is archived.
+// Get returns an entity as the caller may see it now: its owner the newest
+// version, others the newest that is shared. An archived one is gone; its
+// history is not.
 func (s *Service) Get(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID) (store.Snapshot, error) {
-	snapshot, err := s.db.Read(ctx, who.GovernanceAgent, id, store.Newest)
+	snapshot, err := s.entity(ctx, who, kind, id)
+	if err != nil {
+		return snapshot, err
+	}
+	foreign := snapshot.Entity.GovernanceAgentID != who.GovernanceAgent
+	if foreign {
+		// The last shared version of what has been archived since is gone too.
+		if gone, err := s.db.ArchivedAfterShared(ctx, who.GovernanceAgent, id); err != nil || gone {
+			return store.Snapshot{}, orGone(err)
+		}
+	}
+	if !snapshot.Entity.Living() {
+		reason := snapshot.Entity.Governed.StatusReason
+		if reason == "" {
+			reason = "no reason was given"
+		}
+		return store.Snapshot{}, domain.Refuse(domain.CodeGone,
+			"archived at %s: %s; its amendments and versions can still be read",
+			time.Time(snapshot.Entity.Governed.DeletedAt).UTC().Format(time.RFC3339), reason)
+	}
+	return snapshot, nil
+}
+
+func orGone(err error) error {
+	if err != nil {
+		return refusal(err, nil)
+	}
+	return domain.Refuse(domain.CodeGone, "this was withdrawn by its owner")
+}
+
+// Newest returns an entity as it stands, also an archived one.
+func (s *Service) Newest(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID) (store.Snapshot, error) {
+	return s.entity(ctx, who, kind, id)
+}
+
+// GetVersion returns an entity as it was at a version, from the state that was
+// signed then.
+func (s *Service) GetVersion(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID, version int64) (store.Snapshot, error) {
+	snapshot, err := s.db.Read(ctx, who.GovernanceAgent, id, version)
+	if err == nil && (!isKind(snapshot.Entity, kind) || snapshot.Entity.Head.Version != version) {
+		err = store.ErrNotFound
+	}
+	return snapshot, refusal(err, nil)
+}
+
+// GetAt returns an entity as it was at a moment: the highest version that had
+// been recorded by then.
+func (s *Service) GetAt(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID, at time.Time) (store.Snapshot, error) {
+	version, err := s.db.VersionAt(ctx, who.GovernanceAgent, id, at)
 	if err != nil {
 		return store.Snapshot{}, refusal(err, nil)
 	}
-	if snapshot.Entity.Kind() != kind {
-		return store.Snapshot{}, notFound()
-	}
-	gone := !snapshot.Entity.Living()
-	if snapshot.Partial {
-		if gone, err = s.db.ArchivedAfterShared(ctx, who.GovernanceAgent, id); err != nil {
-			return store.Snapshot{}, refusal(err, nil)
-		}
-	}
-	if gone {
-		return store.Snapshot{}, domain.Refuse(domain.CodeGone, "this was archived; its amendments can still be read")
-	}
-	return snapshot, nil
+	return s.GetVersion(ctx, who, kind, id, version)
 }
 
 // List returns up to limit entities behind a place in an order.
@@ -55,7 +92,7 @@ func Compliance(s store.Snapshot) domain.Report {
 	if s.Partial {
 		history = unbroken(history)
 	}
-	ev := domain.Evidence{Entity: s.Entity, Complete: !s.Partial && int64(len(history)) == s.Count}
+	ev := domain.Evidence{Entity: s.Entity, Complete: !s.Partial && int64(len(history)) == s.Count, Successor: s.Successor}
 	for _, e := range history {
 		ev.Links = append(ev.Links, domain.Link{
 			Seq: e.Seq, GovernanceAgentID: e.GovernanceAgentID, Author: e.Author, Change: e.Change,

@@ -23,6 +23,12 @@ func refusal(err error, missing func() []domain.Violation) error {
 		return externalIDTaken()
 	case errors.Is(err, store.ErrAssignmentTaken):
 		return duplicate(domain.RuleAssignment, "/team_id", "another agent has this skill, role and team")
+	case errors.Is(err, store.ErrCycle):
+		return violated(domain.RuleParent, "/parent_id", "an entity would be its own ancestor")
+	case errors.Is(err, store.ErrTeamEmpty):
+		return violated("L1-TEAM-01", "/agents", "a living team keeps at least one agent")
+	case errors.Is(err, store.ErrTeamRole):
+		return violated("L1-TEAM-03", "/team_id", "the team has another job role")
 	case errors.Is(err, store.ErrPrincipal):
 		return domain.Refuse(domain.CodeForbidden, "the principal of this token may no longer write")
 	case errors.Is(err, store.ErrReference):
@@ -42,6 +48,13 @@ func notFound() *domain.Error { return &domain.Error{Code: domain.CodeNotFound} 
 func duplicate(rule, field, message string) *domain.Error {
 	return &domain.Error{
 		Code: domain.CodeDuplicate, Detail: message,
+		Violations: []domain.Violation{domain.Broken(rule, field, message)},
+	}
+}
+
+func violated(rule, field, message string) *domain.Error {
+	return &domain.Error{
+		Code: domain.CodeRuleViolated, Detail: message,
 		Violations: []domain.Violation{domain.Broken(rule, field, message)},
 	}
 }

@@ -50,10 +50,12 @@ const announceTimeout = time.Second
 // Request is who asks and what recognises a repeat of the same request.
 type Request struct {
 	Who          auth.Principal
-	Route        string   // the operation, part of the idempotency key
-	Key          string   // Idempotency-Key; "" only for the system's own work
-	BodyHash     [32]byte // SHA-256 of what was asked
-	ValidateOnly bool     // answer everything, write nothing
+	Tenant       string      // whose entities the system works on; "" for the principal's own
+	Kind         domain.Kind // that the route is about; "" for any
+	Route        string      // the operation, part of the idempotency key
+	Key          string      // Idempotency-Key; "" only for the system's own work
+	BodyHash     [32]byte    // SHA-256 of what was asked
+	ValidateOnly bool        // answer everything, write nothing
 	RequestID    string
 	Traceparent  string
 }
@@ -74,6 +76,14 @@ func (r Request) principal() string {
 	return r.Who.ID
 }
 
+// tenant is the governance agent for which the database is read.
+func (r Request) tenant() string {
+	if r.Tenant != "" {
+		return r.Tenant
+	}
+	return r.Who.GovernanceAgent
+}
+
 // Written is the version that a request wrote, or would have written.
 type Written struct {
 	store.Snapshot
@@ -85,7 +95,14 @@ type Written struct {
 // what happened since.
 type StaleError struct {
 	Current ledger.Hash
-	Since   []store.Entry
+	Since   []Missed
+}
+
+// Missed is an amendment that the caller has not seen, and the members of the
+// state that it changed.
+type Missed struct {
+	store.Entry
+	Fields []string // JSON Pointers
 }
 
 // Error describes the refusal for a log.
@@ -98,20 +115,39 @@ type plan struct {
 	after    domain.Entity
 	change   string
 	breaking bool
+	system   string // the function whose own work it is; "" for the request's principal
 }
 
-// Create makes an entity of any kind. A repeat of the request renders what the
-// first one wrote.
-func (s *Service) Create(ctx context.Context, req Request, f domain.Facts, set domain.Settable) (Written, error) {
+// author is how the record names who made the change.
+func (p plan) author(req Request) string {
+	if p.system != "" {
+		return System(p.system).Author()
+	}
+	return req.Who.Author()
+}
+
+// Create makes an entity of any kind; a team comes with its first agents, in the
+// same transaction. A repeat of the request renders what the first one wrote.
+func (s *Service) Create(ctx context.Context, req Request, c Candidate) (Written, error) {
 	id, err := domain.NewID()
 	if err != nil {
 		return Written{}, err
 	}
-	e := domain.Born(id, req.Who.GovernanceAgent, f, set)
+	e := domain.Born(id, req.Who.GovernanceAgent, c.Facts, c.Settable)
 	if err := may(req.Who, e, []domain.Authority{domain.Author}); err != nil {
 		return Written{}, err
 	}
-	return s.commit(ctx, req, plan{after: e, change: domain.ChangeCreated})
+	var also []plan
+	if team, ok := c.Facts.(domain.Team); ok {
+		// A repeat finds its agents assigned already: it is recognised before they are judged.
+		if w, err := s.recall(ctx, req); !isUnknownKey(err) {
+			return w, err
+		}
+		if also, err = s.joinTeam(ctx, req, e.ID, team, c.Agents); err != nil {
+			return Written{}, err
+		}
+	}
+	return s.commit(ctx, req, plan{after: e, change: domain.ChangeCreated}, also...)
 }
 
 // Amend applies a change to an entity that the caller has seen at match (the
@@ -122,25 +158,32 @@ func (s *Service) Amend(ctx context.Context, req Request, id domain.ID, match le
 	} else if !isUnknownKey(err) {
 		return Written{}, err
 	}
-	head, err := s.db.Read(ctx, req.Who.GovernanceAgent, id, store.Newest)
+	head, err := s.db.Read(ctx, req.tenant(), id, store.Newest)
 	if err != nil {
-		return Written{}, refusal(err, nil)
+		return Written{}, s.absent(ctx, req.Who, id, err)
 	}
 	e := head.Entity
+	if !isKind(e, req.Kind) {
+		return Written{}, refusal(store.ErrNotFound, nil)
+	}
 	if err := may(req.Who, e, c.Needs(e)); err != nil {
 		return Written{}, err
 	}
 	if etag := ledger.Hash(e.Head.ETag); match != (ledger.Hash{}) && match != etag {
-		return Written{}, stale(head, match)
+		return Written{}, s.stale(ctx, head, match)
 	}
 	next, err := c.Apply(e)
 	if err != nil {
 		return Written{}, err
 	}
-	w, err := s.commit(ctx, req, plan{before: &e, after: next, change: c.Name(), breaking: domain.Breaking(e, next)})
+	also, err := s.consequences(ctx, req, e, next)
+	if err != nil {
+		return Written{}, err
+	}
+	w, err := s.commit(ctx, req, plan{before: &e, after: next, change: c.Name(), breaking: domain.Breaking(e, next)}, also...)
 	if isStale(err) {
-		if now, readErr := s.db.Read(ctx, req.Who.GovernanceAgent, id, store.Newest); readErr == nil {
-			return Written{}, stale(now, ledger.Hash(e.Head.Hash))
+		if now, readErr := s.db.Read(ctx, req.tenant(), id, store.Newest); readErr == nil {
+			return Written{}, s.stale(ctx, now, ledger.Hash(e.Head.Hash))
 		}
 	}
 	return w, err
@@ -173,10 +216,23 @@ func may(who auth.Principal, e domain.Entity, needs []domain.Authority) error {
 	return nil
 }
 
-func stale(now store.Snapshot, seen ledger.Hash) *StaleError {
+// maxMissed bounds how many amendments a stale caller is told about: the newest.
+const maxMissed = 10
+
+// stale says what happened since the version that the caller saw.
+func (s *Service) stale(ctx context.Context, now store.Snapshot, seen ledger.Hash) *StaleError {
 	e := &StaleError{Current: ledger.Hash(now.Entity.Head.ETag)}
-	for i := len(now.History) - 1; i >= 0 && now.History[i].Hash != seen; i-- {
-		e.Since = append([]store.Entry{now.History[i]}, e.Since...)
+	after := now.Entity
+	for i := len(now.History) - 1; i >= 0 && now.History[i].Hash != seen && len(e.Since) < maxMissed; i-- {
+		missed := Missed{Entry: now.History[i]}
+		if i > 0 {
+			before, err := s.db.Read(ctx, after.GovernanceAgentID, after.ID, now.History[i-1].Seq)
+			if err == nil {
+				missed.Fields = domain.Changed(before.Entity, after)
+				after = before.Entity
+			}
+		}
+		e.Since = append([]Missed{missed}, e.Since...)
 	}
 	return e
 }

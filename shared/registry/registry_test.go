@@ -29,7 +29,7 @@ func TestCreateAndRead(t *testing.T) {
 	d := harness.New(t)
 	s := d.Service(t, 2)
 	who := d.Principal(t, "acme", domain.Author)
-	w, err := s.Create(t.Context(), request(who, "a"), skill("Welding"), domain.Settable{Tags: []string{"b", "a"}})
+	w, err := s.Create(t.Context(), request(who, "a"), registry.Candidate{Facts: skill("Welding"), Settable: domain.Settable{Tags: []string{"b", "a"}}})
 	require.NoError(t, err)
 	got, err := s.Get(t.Context(), who, domain.KindSkill, w.Entity.ID)
 	require.NoError(t, err)

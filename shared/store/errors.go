@@ -22,6 +22,9 @@ var (
 	ErrKeyOutOfForce   = errors.New("the signing key is not in force")
 	ErrClockSkew       = errors.New("recorded_at is too far from the database's clock")
 	ErrKeyKnown        = errors.New("the signing key is in the ledger already")
+	ErrCycle           = errors.New("an entity would be its own ancestor")
+	ErrTeamEmpty       = errors.New("a living team would be without an agent")
+	ErrTeamRole        = errors.New("the team has another job role, or there is no such team")
 	ErrReference       = errors.New("a reference is absent or hidden")
 	ErrDeadlock        = errors.New("two writes waited for each other, and this one gave way")
 )
@@ -39,8 +42,10 @@ func (e *Unavailable) Unwrap() error { return e.Err }
 // byConstraint names what a broken constraint means.
 var byConstraint = map[string]error{
 	"entity_name_taken":        ErrNameTaken,
+	"principal_name_taken":     ErrNameTaken,
 	"entity_external_id_taken": ErrExternalIDTaken,
 	"agent_assignment_taken":   ErrAssignmentTaken,
+	"agent_team_fkey":          ErrTeamRole,
 	"signing_key_key_id_taken": ErrKeyKnown,
 	"idempotency_key_used":     ErrKeyUsed,
 	"amendment_pkey":           ErrStale,
@@ -52,7 +57,8 @@ var byState = map[string]error{
 	"PL002": ErrReference,
 	"PL003": ErrKeyOutOfForce,
 	"PL005": ErrClockSkew,
-	"PL006": ErrAssignmentTaken,
+	"PL007": ErrCycle,
+	"PL008": ErrTeamEmpty,
 }
 
 // translate turns an error of the driver into one of this package's; what it

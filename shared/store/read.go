@@ -27,8 +27,11 @@ type Snapshot struct {
 	Count      int64   // of amendments up to this version
 	Breaking   []int64 // seqs of breaking changes, ascending
 	Children   []domain.ID
-	StateHolds bool // salt and state still hash to what the record says
-	Partial    bool // another's entity: only what was shared of its history is here
+	Agents     []domain.ID    // a team's living agents
+	Skills     []domain.ID    // a team's: the union of its agents'
+	Successor  *domain.Entity // status only: of what superseded_by names, if the tenant sees it
+	StateHolds bool           // salt and state still hash to what the record says
+	Partial    bool           // another's entity: only what was shared of its history is here
 }
 
 // Entry is what a history shows of an amendment.
@@ -51,7 +54,8 @@ SELECT a.entity_type, a.governance_agent_id, a.seq, a.hash, a.constitution, a.re
 	(SELECT b.hash FROM public.amendment b WHERE b.entity_id = a.entity_id AND b.seq <= a.seq AND b.change <> 'embedded'
 		ORDER BY b.seq DESC LIMIT 1),
 	coalesce((SELECT e.created_at FROM public.entity e WHERE e.id = a.entity_id),
-		(SELECT min(b.recorded_at) FROM public.amendment b WHERE b.entity_id = a.entity_id))
+		(SELECT min(b.recorded_at) FROM public.amendment b WHERE b.entity_id = a.entity_id)),
+	(SELECT n.status FROM public.entity e JOIN public.entity n ON n.id = e.superseded_by WHERE e.id = a.entity_id)
 FROM public.opening o JOIN public.amendment a USING (entity_id, seq)
 WHERE o.entity_id = $1 AND o.seq <= $2
 ORDER BY o.seq DESC LIMIT 1`
@@ -65,10 +69,15 @@ const selectSummary = `
 SELECT count(*), coalesce(array_agg(seq ORDER BY seq) FILTER (WHERE breaking), '{}')
 FROM public.amendment WHERE entity_id = $1 AND seq <= $2`
 
+const selectRoster = `
+SELECT coalesce(array_agg(id::text ORDER BY id), '{}'), coalesce(array_agg(DISTINCT skill_id::text), '{}')
+FROM public.agent WHERE team_id = $1 AND living`
+
 const selectChildren = `SELECT id FROM public.entity WHERE parent_id = $1 ORDER BY id LIMIT $2`
 
 // Read returns an entity as the tenant may see it at a version, or Newest. What
-// is absent and what is hidden are both ErrNotFound. One round trip.
+// is absent and what is hidden are both ErrNotFound. One round trip; two for a
+// team.
 func (db *DB) Read(ctx context.Context, tenant string, id domain.ID, version int64) (Snapshot, error) {
 	var b pgx.Batch
 	asTenant(&b, tenant)
@@ -86,7 +95,20 @@ func (db *DB) Read(ctx context.Context, tenant string, id domain.ID, version int
 	}
 	s.Count = min(s.Count, head)
 	s.Partial = s.Entity.GovernanceAgentID != tenant
+	if s.Entity.Kind() == domain.KindTeam {
+		if err := db.readRoster(ctx, tenant, &s); err != nil {
+			return Snapshot{}, err
+		}
+	}
 	return s, nil
+}
+
+// readRoster adds what a team's agents make of it.
+func (db *DB) readRoster(ctx context.Context, tenant string, s *Snapshot) error {
+	var b pgx.Batch
+	asTenant(&b, tenant)
+	b.Queue(selectRoster, string(s.Entity.ID)).QueryRow(func(row pgx.Row) error { return row.Scan(&s.Agents, &s.Skills) })
+	return db.send(ctx, &b)
 }
 
 // ArchivedAfterShared reports whether an entity was shared once and is archived
@@ -122,9 +144,13 @@ func scanHead(row pgx.Row, id domain.ID, s *Snapshot) error {
 	var owner, state string
 	var hash, constitution, stateHash, salt, etag []byte
 	var head domain.Head
+	var successor *domain.Status
 	if err := row.Scan(&kind, &owner, &head.Version, &hash, &constitution, &head.UpdatedAt, &stateHash, &salt, &state,
-		&etag, &head.CreatedAt); err != nil {
+		&etag, &head.CreatedAt, &successor); err != nil {
 		return err
+	}
+	if successor != nil {
+		s.Successor = &domain.Entity{Governed: domain.Governed{Status: *successor}}
 	}
 	e, err := domain.ReadState(kind, id, owner, []byte(state))
 	if err != nil {
@@ -164,7 +190,7 @@ type Proof struct {
 	SPKI      string // of the key that signed, DER in base64
 }
 
-const selectProofs = `
+const selectAmendments = `
 SELECT a.seq, a.hash, a.prev_hash, a.state_hash, a.constitution, a.change, a.author, a.governance_agent_id, a.key_id,
 	a.breaking, a.recorded_at, a.hash = sha256(convert_to(a.record, 'UTF8')), a.record, o.salt, o.state,
 	coalesce(a.signature, s.signature), s.statement, coalesce(a.batch_index, 0), a.batch_path, k.spki
@@ -172,6 +198,9 @@ FROM public.amendment a
 LEFT JOIN public.opening o USING (entity_id, seq)
 LEFT JOIN public.signature_batch s ON s.id = a.batch_id
 JOIN public.signing_key k ON k.key_id = a.key_id
+`
+
+const selectProofs = selectAmendments + `
 WHERE a.entity_id = $1 AND a.entity_type = $4 AND a.seq > $2 ORDER BY a.seq LIMIT $3`
 
 // Proofs returns up to limit amendments of an entity of a kind after a seq,
@@ -186,6 +215,11 @@ func (db *DB) Proofs(ctx context.Context, tenant string, kind domain.Kind, id do
 		return err
 	})
 	return proofs, db.send(ctx, &b)
+}
+
+// Amendment returns the amendment as the ledger verifies it.
+func (p Proof) Amendment() (ledger.Amendment, error) {
+	return ledger.ReadAmendment([]byte(p.Record), p.Opening, p.Signature, p.Batch)
 }
 
 func scanProof(row pgx.CollectableRow) (Proof, error) {

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -52,6 +53,8 @@ type Write struct {
 	References  []domain.Ref // must be living, and visible to the tenant
 	Rows        []Row
 	Events      []Event
+	Children    map[domain.Kind][]domain.ID // whose parent changed: no cycles
+	Teams       []domain.ID                 // that must have a living agent when this is done
 }
 
 // Append is the line that writes: one round trip, one implicit transaction. No
@@ -76,6 +79,12 @@ func (db *DB) Append(ctx context.Context, w Write) error {
 		return err
 	}
 	queueEvents(&b, w.Events)
+	for _, kind := range slices.Sorted(maps.Keys(w.Children)) {
+		b.Queue(`SELECT public.require_no_cycle($1::uuid[], $2)`, texts(w.Children[kind]), string(kind))
+	}
+	if len(w.Teams) > 0 {
+		b.Queue(`SELECT public.require_agents($1::uuid[])`, texts(w.Teams))
+	}
 	return db.send(ctx, &b)
 }
 
@@ -118,6 +127,11 @@ func queueRows(b *pgx.Batch, rows []Row) error {
 	c, err := columnsOf(rows)
 	if err != nil {
 		return err
+	}
+	// Whoever signs with a key that is ended here waits, and then finds it out of force.
+	ended := c.only(func(r Row) bool { return r.Kind == domain.KindSigningKey && r.Amendment.Record.Seq > 1 })
+	if len(ended.ids) > 0 {
+		b.Queue(`SELECT id FROM public.signing_key WHERE id = ANY ($1::uuid[]) FOR UPDATE`, ended.ids)
 	}
 	born := c.only(func(r Row) bool { return r.Amendment.Record.Seq == 1 })
 	if len(born.ids) > 0 {
@@ -163,11 +177,14 @@ func queueEvents(b *pgx.Batch, events []Event) {
 		ids, types, subjects, tenants, requests, traces, data, times, publishGrace)
 }
 
+// kindsOf lists the rows' kinds, those that others refer to first.
 func kindsOf(rows []Row) []domain.Kind {
 	var kinds []domain.Kind
-	for _, r := range rows {
-		if !slices.Contains(kinds, r.Kind) {
-			kinds = append(kinds, r.Kind)
+	for _, kind := range []domain.Kind{
+		domain.KindSigningKey, domain.KindIndustry, domain.KindSkill, domain.KindJobRole, domain.KindTeam, domain.KindAgent,
+	} {
+		if slices.ContainsFunc(rows, func(r Row) bool { return r.Kind == kind }) {
+			kinds = append(kinds, kind)
 		}
 	}
 	return kinds

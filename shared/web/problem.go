@@ -44,6 +44,10 @@ type Problem struct {
 	CurrentETag string   `json:"current_etag,omitempty"`
 	Changes     []Change `json:"changes,omitempty"`
 
+	// OAuth is RFC 6749's error code (§5.2), which a client of the token
+	// endpoint looks for in a member of this name.
+	OAuth string `json:"error,omitempty"`
+
 	// Header is added to the response.
 	Header http.Header `json:"-"`
 	// Err is the cause: for the log, never for the caller.

@@ -36,7 +36,7 @@ func (r Resource[F]) kind() domain.Kind {
 }
 
 // requestOf is what every write brings besides its content.
-func requestOf(r *http.Request, route string, body []byte) (registry.Request, error) {
+func requestOf(r *http.Request, kind domain.Kind, route string, body []byte) (registry.Request, error) {
 	who, err := auth.FromContext(r.Context())
 	if err != nil {
 		return registry.Request{}, err
@@ -51,7 +51,7 @@ func requestOf(r *http.Request, route string, body []byte) (registry.Request, er
 	}
 	only, err := boolOf(q.Get("validate_only"), "validate_only")
 	return registry.Request{
-		Who: who, Route: route, Key: key, BodyHash: sha256.Sum256(body), ValidateOnly: only,
+		Who: who, Kind: kind, Route: route, Key: key, BodyHash: sha256.Sum256(body), ValidateOnly: only,
 		RequestID: web.RequestID(r.Context()), Traceparent: web.Traceparent(r.Context()),
 	}, err
 }
@@ -66,9 +66,9 @@ func boolOf(value, name string) (bool, error) {
 	return false, web.Refuse(domain.CodeMalformed, "%s is true or false.", name)
 }
 
-type createIn[F domain.Facts] struct {
+type createIn struct {
 	registry.Request
-	domain.Input[F]
+	registry.Candidate
 }
 
 // Written is the answer to a write.
@@ -107,15 +107,19 @@ func (w Written[F]) SetHeaders(h http.Header) {
 
 // Create answers POST on the collection. Route is its operation id.
 func (r Resource[F]) Create(route string) http.Handler {
-	return web.Endpoint(func(req *http.Request) (createIn[F], error) {
-		input, raw, err := web.Body[domain.Input[F]](req, web.LimitBody)
+	return web.Endpoint(func(req *http.Request) (createIn, error) {
+		_, raw, err := web.Body[map[string]jsontext.Value](req, web.LimitBody)
 		if err != nil {
-			return createIn[F]{}, err
+			return createIn{}, err
 		}
-		request, err := requestOf(req, route, raw)
-		return createIn[F]{request, input}, err
-	}, func(ctx context.Context, in createIn[F]) (Written[F], error) {
-		w, err := r.service.Create(ctx, in.Request, in.Facts, in.Settable)
+		candidate, err := r.decoder()(raw)
+		if err != nil {
+			return createIn{}, err
+		}
+		request, err := requestOf(req, r.kind(), route, raw)
+		return createIn{request, candidate}, err
+	}, func(ctx context.Context, in createIn) (Written[F], error) {
+		w, err := r.service.Create(ctx, in.Request, in.Candidate)
 		return r.written(w, true, err)
 	})
 }
@@ -175,8 +179,8 @@ func (r Resource[F]) CreateBatch(route string) http.Handler {
 		if err != nil {
 			return batchIn{}, err
 		}
-		request, err := requestOf(req, route, raw)
-		return batchIn{request, candidates[F](body.Items)}, err
+		request, err := requestOf(req, r.kind(), route, raw)
+		return batchIn{request, candidates(body.Items, r.decoder())}, err
 	}, func(ctx context.Context, in batchIn) (Batch, error) {
 		b, err := r.service.CreateAll(ctx, in.Request, r.kind(), in.items)
 		return batchOf(b), problemOf(err)
@@ -185,21 +189,47 @@ func (r Resource[F]) CreateBatch(route string) http.Handler {
 
 // candidates decodes each item by itself: one that is malformed spoils only
 // itself.
-func candidates[F domain.Facts](items []jsontext.Value) []registry.Candidate {
+func candidates(items []jsontext.Value, decode func([]byte) (registry.Candidate, error)) []registry.Candidate {
 	list := make([]registry.Candidate, len(items))
 	for i, raw := range items {
-		var input domain.Input[F]
-		if err := web.Decode(raw, &input); err != nil {
-			list[i].Refused = refusalOf(err)
-			continue
-		}
-		if len(raw) > web.LimitBody {
+		candidate, err := decode(raw)
+		switch {
+		case len(raw) > web.LimitBody:
 			list[i].Refused = domain.Refuse(domain.CodeTooLarge, "one item takes at most %d bytes", web.LimitBody)
-			continue
+		case err != nil:
+			list[i].Refused = refusalOf(err)
+		default:
+			list[i] = candidate
 		}
-		list[i] = registry.Candidate{Facts: input.Facts, Settable: input.Settable}
 	}
 	return list
+}
+
+func decodeInput[F domain.Facts](raw []byte) (registry.Candidate, error) {
+	var in domain.Input[F]
+	err := web.Decode(raw, &in)
+	return registry.Candidate{Facts: in.Facts, Settable: in.Settable}, err
+}
+
+// teamInput is a team as it is created: with its first agents.
+type teamInput struct {
+	domain.Input[domain.Team]
+	Agents []domain.ID `json:"agents"`
+}
+
+func decodeTeam(raw []byte) (registry.Candidate, error) {
+	var in teamInput
+	err := web.Decode(raw, &in)
+	return registry.Candidate{Facts: in.Facts, Settable: in.Settable, Agents: in.Agents}, err
+}
+
+// decoder reads what is sent to create one entity: only a team is created with
+// more than its own fields.
+func (r Resource[F]) decoder() func([]byte) (registry.Candidate, error) {
+	if r.kind() == domain.KindTeam {
+		return decodeTeam
+	}
+	return decodeInput[F]
 }
 
 func batchOf(b registry.Bulk) Batch {
@@ -222,23 +252,6 @@ func batchOf(b registry.Bulk) Batch {
 	return out
 }
 
-type readIn struct {
-	who auth.Principal
-	id  domain.ID
-}
-
-func decodeRead(r *http.Request) (readIn, error) {
-	who, err := auth.FromContext(r.Context())
-	if err != nil {
-		return readIn{}, err
-	}
-	if _, err := web.Query(r); err != nil {
-		return readIn{}, err
-	}
-	id, err := idOf(r)
-	return readIn{who, id}, err
-}
-
 // idOf reads the path's id. What is no id names nothing.
 func idOf(r *http.Request) (domain.ID, error) {
 	id := domain.ID(r.PathValue("id"))
@@ -246,28 +259,6 @@ func idOf(r *http.Request) (domain.ID, error) {
 		return "", web.Refuse(domain.CodeNotFound, "")
 	}
 	return id, nil
-}
-
-// Read is an entity with its ETag.
-type Read[F domain.Facts] struct {
-	Full[F]
-
-	etag string
-}
-
-// SetHeaders gives the ETag.
-func (r Read[F]) SetHeaders(h http.Header) { h.Set("ETag", web.ETag(r.etag)) }
-
-// Get answers GET on one entity.
-func (r Resource[F]) Get() http.Handler {
-	return web.Endpoint(decodeRead, func(ctx context.Context, in readIn) (Read[F], error) {
-		s, err := r.service.Get(ctx, in.who, r.kind(), in.id)
-		if err != nil {
-			return Read[F]{}, problemOf(err)
-		}
-		full, err := fullOf[F](s)
-		return Read[F]{full, hexOf(s.Entity.Head.ETag)}, err
-	})
 }
 
 // problemOf gives HTTP's form to what the registry refuses.

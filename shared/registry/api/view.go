@@ -56,6 +56,14 @@ type Full[F domain.Facts] struct {
 	HashChainSHA256 []string    `json:"hash_chain_sha256"` // as amendment_history
 	TamperProof     bool        `json:"tamper_proof"`
 	ChildIDs        []domain.ID `json:"child_ids"`
+
+	*Roster // of a team
+}
+
+// Roster is what a team's agents make of it: the agents' team_id is the truth.
+type Roster struct {
+	Agents []domain.ID `json:"agents"`
+	Skills []domain.ID `json:"skills"`
 }
 
 // Entry is an amendment in a history.

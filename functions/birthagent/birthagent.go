@@ -1,0 +1,21 @@
+// Package birthagent serves agents and the teams they work in.
+package birthagent
+
+import (
+	"maps"
+	"net/http"
+
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/registry/api"
+)
+
+// Handlers returns the function's operations by their id; the paths are the
+// collections'.
+func Handlers(s *registry.Service, teams, agents string) map[string]http.Handler {
+	born := api.New[domain.Agent](s, agents)
+	all := born.Operations("Agent", "Agents")
+	maps.Copy(all, api.New[domain.Team](s, teams).Operations("Team", "Teams"))
+	all["assignTeam"] = born.Assign("assignTeam")
+	return all
+}

@@ -1,0 +1,148 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dlai-sd/plant/shared/auth"
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/store"
+)
+
+const (
+	dependentDepth = 8   // how far the blast radius is followed
+	maxMarked      = 500 // dependents marked in the transaction of a withdrawal
+	registryWork   = "registry"
+)
+
+// joinTeam plans the assignment of a new team's first agents: a living team is
+// never without one.
+func (s *Service) joinTeam(ctx context.Context, req Request, id domain.ID, t domain.Team, agents []domain.ID) ([]plan, error) {
+	heads, err := s.db.Heads(ctx, req.Who.GovernanceAgent, agents)
+	if err != nil {
+		return nil, refusal(err, nil)
+	}
+	members, err := membersOf(req.Who, t, agents, heads)
+	if err != nil {
+		return nil, err
+	}
+	return assignments(id, members)
+}
+
+func assignments(team domain.ID, agents []domain.Entity) ([]plan, error) {
+	var plans []plan
+	for _, agent := range agents {
+		next, err := domain.Assign{Team: team}.Apply(agent)
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, plan{before: &agent, after: next, change: domain.ChangeAssigned})
+	}
+	return plans, nil
+}
+
+// membersOf checks L1-TEAM-01 and -03 and that each agent is the caller's own.
+func membersOf(who auth.Principal, t domain.Team, agents []domain.ID, heads map[domain.ID]domain.Entity) ([]domain.Entity, error) {
+	var broken []domain.Violation
+	if len(agents) == 0 {
+		broken = append(broken, domain.Broken("L1-TEAM-01", "/agents", "a team needs at least one agent"))
+	}
+	seen := map[domain.ID]bool{}
+	var members []domain.Entity
+	for i, id := range agents {
+		field := fmt.Sprintf("/agents/%d", i)
+		e, ok := heads[id]
+		agent, isAgent := e.Facts.(domain.Agent)
+		switch {
+		case seen[id]:
+			broken = append(broken, domain.Broken("L1-TEAM-01", field, "the agent is named twice"))
+		case !ok || !isAgent || !e.Living() || e.GovernanceAgentID != who.GovernanceAgent:
+			broken = append(broken, domain.Broken("L1-TEAM-01", field, "you own no living agent with this id"))
+		case agent.JobRoleID != t.JobRoleID:
+			broken = append(broken, domain.Broken("L1-TEAM-03", field, "the agent's job role is not the team's"))
+		default:
+			members = append(members, e)
+		}
+		seen[id] = true
+	}
+	if len(broken) > 0 {
+		return nil, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the team would break a rule", Violations: broken}
+	}
+	return members, nil
+}
+
+// consequences are the changes that a change brings about in the same
+// transaction: what directly rests on an entity that is archived needs review.
+// Dependents of other governance agents are theirs; the drift check finds them.
+func (s *Service) consequences(ctx context.Context, req Request, before, after domain.Entity) ([]plan, error) {
+	if !before.Living() || after.Living() {
+		return nil, nil
+	}
+	dependents, err := s.db.Dependents(ctx, after.GovernanceAgentID, after.ID, 1, maxMarked)
+	if err != nil {
+		return nil, refusal(err, nil)
+	}
+	if len(dependents) > 0 && after.Governed.StatusReason == "" {
+		return nil, violated(domain.RuleStatusReason, "/reason",
+			fmt.Sprintf("%d living entities rest on this one: say why it is withdrawn", len(dependents)))
+	}
+	var ids []domain.ID
+	for _, d := range dependents {
+		if d.GovernanceAgentID == after.GovernanceAgentID {
+			ids = append(ids, d.ID)
+		}
+	}
+	heads, err := s.db.Heads(ctx, after.GovernanceAgentID, ids)
+	if err != nil {
+		return nil, refusal(err, nil)
+	}
+	var plans []plan
+	for _, e := range heads {
+		if e.Governed.AmendmentAlignment == domain.RequiresReview {
+			continue
+		}
+		next, err := domain.RequireReview{Because: "rests on a withdrawn " + string(after.Kind())}.Apply(e)
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, plan{before: &e, after: next, change: domain.ChangeDrifted, system: registryWork})
+	}
+	return plans, nil
+}
+
+// Dependents returns who rests on an entity, nearest first: the blast radius of
+// a change to it.
+func (s *Service) Dependents(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID) ([]store.Dependent, error) {
+	if _, err := s.entity(ctx, who, kind, id); err != nil {
+		return nil, err
+	}
+	list, err := s.db.Dependents(ctx, who.GovernanceAgent, id, dependentDepth, store.MaxDependents)
+	return list, refusal(err, nil)
+}
+
+// entity returns the newest state that the caller may see, archived or not.
+func (s *Service) entity(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID) (store.Snapshot, error) {
+	snapshot, err := s.db.Read(ctx, who.GovernanceAgent, id, store.Newest)
+	if err != nil {
+		return snapshot, s.absent(ctx, who, id, err)
+	}
+	if !isKind(snapshot.Entity, kind) {
+		return store.Snapshot{}, refusal(store.ErrNotFound, nil)
+	}
+	return snapshot, nil
+}
+
+func isKind(e domain.Entity, kind domain.Kind) bool { return kind == "" || e.Kind() == kind }
+
+// absent tells a reader of something that was shared with it once that it is
+// gone now; of everything else, that there is nothing.
+func (s *Service) absent(ctx context.Context, who auth.Principal, id domain.ID, err error) error {
+	if !errors.Is(err, store.ErrNotFound) {
+		return refusal(err, nil)
+	}
+	if gone, goneErr := s.db.ArchivedAfterShared(ctx, who.GovernanceAgent, id); goneErr == nil && gone {
+		return domain.Refuse(domain.CodeGone, "this was withdrawn by its owner")
+	}
+	return refusal(err, nil)
+}
