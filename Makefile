@@ -4,9 +4,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-PORT     ?= 8080
-FUZZTIME ?= 60s
-PACKAGES ?= ./...
+PORT         ?= 8080
+FUZZTIME     ?= 60s
+PACKAGES     ?= ./...
+CHAOS_KILLS  ?= 50
+CHAOS_WRITES ?= 500
 
 # Tools of the checks, pinned; Go fetches them by version and checksum.
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
@@ -35,6 +37,10 @@ demo: build ## Start a stack, create a skill, prove its record, stop
 .PHONY: test
 test: ## Run every test on a real PostgreSQL and Redis (PACKAGES=./...)
 	@$(TESTSTACK) -- go test -timeout 10m $(PACKAGES)
+
+.PHONY: chaos
+chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_SEED=)
+	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) go test -v -count=1 -timeout 30m ./scripts/chaos
 
 .PHONY: test-pg16
 test-pg16: ## Run the tests that speak SQL on PostgreSQL 16

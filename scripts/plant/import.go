@@ -195,3 +195,7 @@ func (d imported) text(w io.Writer) {
 
 // errNotFound says that a reference names nothing that the token may see.
 var errNotFound = errors.New("there is nothing by that id or external_id that your token may see")
+
+func nothingThere() error {
+	return advise(errNotFound, "an id or external_id of your own governance agent, or a token of its owner")
+}

@@ -35,8 +35,10 @@ func (a *app) bar(total int, what string) *progressbar.ProgressBar {
 	if term.IsTerminal(int(a.stderr.Fd())) { //nolint:gosec // a file descriptor
 		out = a.stderr
 	}
-	return progressbar.NewOptions(total,
+	bar := progressbar.NewOptions(total,
 		progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
 		progressbar.OptionEnableColorCodes(!noColor()), progressbar.OptionSetWidth(30))
+	_ = bar.RenderBlank() // a bar that cannot be drawn stops nothing
+	return bar
 }
