@@ -98,6 +98,7 @@ type plan struct {
 	after    domain.Entity
 	change   string
 	breaking bool
+	state    []byte // after's, canonical; nil: not made yet
 }
 
 // Create makes an entity of any kind. A repeat of the request renders what the
