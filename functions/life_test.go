@@ -297,7 +297,8 @@ func TestDisabledMeansNow(t *testing.T) {
 	require.NoError(t, operator.SetPrincipalDisabled(t.Context(), who.ID, true))
 	before := k.skillsWritten(t)
 	for _, c := range []call{
-		first, {method: "POST", path: skills, token: token, body: plain("Second")},
+		first,
+		{method: "POST", path: skills, token: token, body: plain("Second")},
 		{method: "POST", path: skills + "?validate_only=true", token: token, body: plain("Second")},
 		{method: "POST", path: skills + "/batch", token: token, body: `{"items":[` + plain("Second") + `]}`},
 	} {

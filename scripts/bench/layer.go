@@ -101,7 +101,7 @@ func (w *world) pgbench(binary, script string, writers int) arm {
 		if err := w.stage(ctx, writers); err != nil {
 			return 0, err
 		}
-		cmd := exec.CommandContext(ctx, binary, "--no-vacuum", "--protocol=prepared", "--file="+script, "--define=i=0", //nolint:gosec // PostgreSQL's own
+		cmd := exec.CommandContext(ctx, binary, "--no-vacuum", "--protocol=prepared", "--file="+script, "--define=i=0", // #nosec -- PostgreSQL's own
 			"--client="+strconv.Itoa(writers), "--transactions="+strconv.Itoa(each), w.url(writer, mainDatabase))
 		out, err := cmd.CombinedOutput()
 		if err != nil {

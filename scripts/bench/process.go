@@ -41,7 +41,7 @@ func (w *world) startRows(ctx context.Context, name string) ([]Row, error) {
 	times, err := interleave(ctx, max(10, w.rounds(20)),
 		func(ctx context.Context) (time.Duration, error) {
 			began := time.Now()
-			err := exec.CommandContext(ctx, w.opts.functions, "routes").Run() //nolint:gosec // the binary we were told to measure
+			err := exec.CommandContext(ctx, w.opts.functions, "routes").Run() // #nosec -- the binary we were told to measure
 			return time.Since(began), err
 		},
 		func(ctx context.Context) (time.Duration, error) {

@@ -39,14 +39,14 @@ const (
 
 // single holds the statements of one create, bulk those of many.
 var (
-	single = []string{ //nolint:gochecknoglobals // a table
+	single = []string{ // a table
 		entityColumns + `VALUES ($1, $2, $3, $4, $5, $6, $6, 1, $7, $7, $8, $9, $10, $11, $12, $13, nullif($14, ''))`,
 		skillColumns + `VALUES ($1, $2, $3)`,
 		amendmentColumns + `VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 		openingColumns + `VALUES ($1, $2, $3, $4)`,
 		outboxColumns + `VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 	}
-	bulk = []string{ //nolint:gochecknoglobals // a table
+	bulk = []string{ // a table
 		entityColumns + `SELECT id, kind, owner, name, name_key, at, at, 1, hash, hash, law, external_id, status, visibility,
 			tags::text[], custom::jsonb, nullif(notes, '')
 			FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bytea[],
@@ -165,16 +165,16 @@ func emptyColumn(v any) any {
 func appended(column, v any) any {
 	switch c := column.(type) {
 	case []string:
-		return append(c, v.(string)) //nolint:forcetypeassert // emptyColumn looked at the type
+		return append(c, v.(string)) // emptyColumn looked at the type
 	case []int64:
 		if n, small := v.(int); small {
 			return append(c, int64(n))
 		}
-		return append(c, v.(int64)) //nolint:forcetypeassert // likewise
+		return append(c, v.(int64)) // likewise
 	case []bool:
-		return append(c, v.(bool)) //nolint:forcetypeassert // likewise
+		return append(c, v.(bool)) // likewise
 	case []time.Time:
-		return append(c, v.(time.Time)) //nolint:forcetypeassert // likewise
+		return append(c, v.(time.Time)) // likewise
 	case [][]byte:
 		b, _ := v.([]byte) // or nil
 		return append(c, b)

@@ -155,7 +155,7 @@ func (r *Report) write(file string, stdout io.Writer) error {
 	if file == "" {
 		return nil
 	}
-	return os.WriteFile(file, b, 0o644) //nolint:gosec // a report is no secret
+	return os.WriteFile(file, b, 0o644) // #nosec -- a report is no secret
 }
 
 func (r *Report) table() []byte {

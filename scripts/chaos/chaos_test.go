@@ -31,7 +31,7 @@ const (
 func TestKills(t *testing.T) {
 	t.Parallel()
 	d := throw(t)
-	kills, writes := int(setting(t, "CHAOS_KILLS", 3)), int(setting(t, "CHAOS_WRITES", 20)) //nolint:gosec // small
+	kills, writes := int(setting(t, "CHAOS_KILLS", 3)), int(setting(t, "CHAOS_WRITES", 20)) // #nosec -- small
 	c := listen(t, d.of("consumer", 0))
 	s := begin(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), wholeRun)

@@ -51,5 +51,5 @@ func (d dice) of(who string, number int) *rand.Rand {
 	for _, b := range []byte(fmt.Sprint(who, number)) {
 		mix = mix*0x100000001b3 ^ uint64(b)
 	}
-	return rand.New(rand.NewPCG(d.seed, mix)) //nolint:gosec // decisions to be repeated, no secrets
+	return rand.New(rand.NewPCG(d.seed, mix)) // #nosec -- decisions to be repeated, no secrets
 }

@@ -26,7 +26,7 @@ import (
 func TestRaces(t *testing.T) {
 	t.Parallel()
 	dice := throw(t)
-	steps := int(setting(t, "CHAOS_WRITES", 20)) //nolint:gosec // small
+	steps := int(setting(t, "CHAOS_WRITES", 20)) // #nosec -- small
 	d := harness.New(t)
 	r := &race{service: d.Service(t, writers), who: d.Principal(t, "arena", domain.Author), places: map[string]string{}}
 	began := time.Now()

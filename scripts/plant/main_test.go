@@ -149,7 +149,7 @@ func removeCluster(t *testing.T, dir string) {
 
 func (s *running) read(t *testing.T, file string) string {
 	t.Helper()
-	b, err := os.ReadFile(file) //nolint:gosec // the test's own
+	b, err := os.ReadFile(file) // #nosec -- the test's own
 	require.NoError(t, err)
 	return string(b)
 }

@@ -32,7 +32,7 @@ func noColor() bool { return os.Getenv("NO_COLOR") != "" }
 // bar is a progress bar on a terminal, and nothing elsewhere.
 func (a *app) bar(total int, what string) *progressbar.ProgressBar {
 	var out io.Writer = io.Discard
-	if term.IsTerminal(int(a.stderr.Fd())) { //nolint:gosec // a file descriptor
+	if term.IsTerminal(int(a.stderr.Fd())) { // #nosec -- a file descriptor
 		out = a.stderr
 	}
 	bar := progressbar.NewOptions(total,

@@ -38,7 +38,7 @@ func pss(t *testing.T, keyFile string, message, signature []byte) error {
 
 func readFile(t *testing.T, name string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(name) //nolint:gosec // the test's own
+	b, err := os.ReadFile(name) // #nosec -- the test's own
 	require.NoError(t, err)
 	return b
 }
@@ -51,7 +51,7 @@ func openssl(t *testing.T, line string) (string, error) {
 	}
 	words := strings.Fields(line)
 	require.Equal(t, "openssl", words[0])
-	out, err := exec.CommandContext(t.Context(), words[0], words[1:]...).CombinedOutput() //nolint:gosec // printed by plant
+	out, err := exec.CommandContext(t.Context(), words[0], words[1:]...).CombinedOutput() // #nosec -- printed by plant
 	return string(out), err
 }
 

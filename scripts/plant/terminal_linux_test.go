@@ -38,7 +38,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) string {
 		t.Skipf("this machine gives no terminals: %v", err)
 	}
 	defer func() { _ = master.Close() }()
-	fd := int(master.Fd()) //nolint:gosec // a file descriptor
+	fd := int(master.Fd()) // #nosec -- a file descriptor
 	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
 	require.NoError(t, err)
 	require.NoError(t, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))

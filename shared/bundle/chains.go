@@ -46,34 +46,41 @@ func (v *verifier) judgeChains(s *scan, keyFaults map[lineID]*ledger.Fault) erro
 	v.integrity.take(&s.misplaced, stageWhole)
 	shares := s.bytes/v.chunk + 1
 	for share := range shares {
-		chains := map[string][]line{}
-		collect := func(file string) func(int, []byte) error {
-			return func(number int, b []byte) error {
-				l, err := readLine(file, number, b)
-				switch {
-				case err != nil:
-					return err
-				case l.malformed != nil:
-					v.signature.addFault(l.place(), "", l.malformed)
-					v.integrity.addFault(l.place(), "", l.malformed)
-				case shareOf(l.entry.Record.EntityID, shares) == share:
-					chains[l.entry.Record.EntityID] = append(chains[l.entry.Record.EntityID], l)
-				}
-				return nil
-			}
-		}
-		for _, file := range []string{keysFile, amendmentsFile} {
-			digest, err := eachLine(v.fsys, file, limitOf(file), collect(file))
-			if err != nil {
-				return err
-			}
-			if digest != s.digests[file] {
-				return &NotBundleError{File: file, Detail: "it changed while it was read"}
-			}
+		chains, err := v.chainsOf(s, share, shares)
+		if err != nil {
+			return err
 		}
 		onAllCores(chains, func(chain []line) { v.judgeChain(chain, keyFaults) })
 	}
 	return nil
+}
+
+// chainsOf reads the lines again and returns a share of the entities, with all
+// lines of each. It adds the records that cannot be read, in every share alike.
+func (v *verifier) chainsOf(s *scan, share, shares int64) (map[string][]line, error) {
+	chains := map[string][]line{}
+	for _, file := range []string{keysFile, amendmentsFile} {
+		digest, err := eachLine(v.fsys, file, limitOf(file), func(number int, b []byte) error {
+			l, err := readLine(file, number, b)
+			switch id := l.entry.Record.EntityID; {
+			case err != nil:
+				return err
+			case l.malformed != nil:
+				v.signature.addFault(l.place(), "", l.malformed)
+				v.integrity.addFault(l.place(), "", l.malformed)
+			case shareOf(id, shares) == share:
+				chains[id] = append(chains[id], l)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if digest != s.digests[file] {
+			return nil, &NotBundleError{File: file, Detail: "it changed while it was read"}
+		}
+	}
+	return chains, nil
 }
 
 // shareOf spreads entities evenly and always alike.

@@ -231,6 +231,8 @@ func TestVerifyRefuses(t *testing.T) {
 		"heads, no record":  set(headsFile, "record", nil),
 		"heads, index":      set(headsFile, "log_index", -1),
 		"heads, number":     set(headsFile, "log_index", jsonNumber("1e3")),
+		"heads, null":       set(headsFile, "tenants", []object{{"tenant": jsonNull, "count": 1, "root": jsonNull}}),
+		"heads, minus zero": set(headsFile, "log_index", jsonNumber("-0")),
 		"heads, huge":       set(headsFile, "log_index", jsonNumber("9007199254740992")),
 		"heads, salt":       set(headsFile, "salts", object{"acme": "AB"}),
 		"heads, base64":     set(headsFile, "signature", "QQ"),

@@ -35,26 +35,31 @@ func TestVerifyEveryScope(t *testing.T) {
 	}
 }
 
-// TestVerifyInShares: a file that is read several times is judged alike.
-func TestVerifyInShares(t *testing.T) {
+// TestVerifyRollback: a log that is smaller than the one seen.
+func TestVerifyRollback(t *testing.T) {
 	t.Parallel()
-	b := sampleBundles()[0]
-	whole, err := Verify(b.fsys, b.options)
-	require.NoError(t, err)
-	require.EqualValues(t, 15, whole.Amendments)
-	require.EqualValues(t, 11, whole.Entities)
-	for _, chunk := range []int64{1, 1000, 5000} {
-		shared, err := verify(b.fsys, b.options, chunk)
-		require.NoError(t, err)
-		require.Equal(t, whole, shared)
-	}
-	bad := clone(b.fsys)
-	member(t, bad, amendmentsFile, 6, "signature", strings.Repeat("A", 682)+"==")
-	_, reasons := judge(t, bad, b.options)
-	require.Equal(t, map[string]ledger.Reason{"signature": ledger.ReasonSignatureInvalid}, reasons)
-	shared, err := verify(bad, b.options, 700)
-	require.NoError(t, err)
-	require.Equal(t, reasons, reasonsOf(shared))
+	h := newHistory()
+	fsys, o := h.pack(Scope{Type: ScopeAll}), h.options()
+	h.say(h.keys.amendment, created(40, "acme"))
+	o.Seen = h.checkpoint(h.tree.Size())
+	_, reasons := judge(t, fsys, o)
+	require.Equal(t, reasonMap{"freshness": ReasonRollback}, reasons)
+}
+
+// TestVerifyInAnyOrder: lines that stand in reverse are out of order, and else say
+// the same.
+func TestVerifyInAnyOrder(t *testing.T) {
+	t.Parallel()
+	h := newHistory()
+	last := h.entries[slices.IndexFunc(h.entries, func(e ledger.Entry) bool { return e.Record.Change == "erased" })]
+	h.say(h.keys.amendment, after(last.Amendment, "evolved", `{"name":"Skill 10, best","status":"certified"}`))
+	fsys := h.pack(Scope{ScopeGovernanceAgent, "acme"})
+	lines := bytes.SplitAfter(bytes.TrimSuffix(fsys[amendmentsFile].Data, []byte("\n")), []byte("\n"))
+	lines[len(lines)-1] = append(lines[len(lines)-1], '\n')
+	slices.Reverse(lines)
+	fsys[amendmentsFile].Data = bytes.Join(lines, nil)
+	_, reasons := judge(t, fsys, h.options())
+	require.Equal(t, reasonMap{"integrity": ReasonLogOrder}, reasons)
 }
 
 // member sets a member of a JSON file, or of one of its lines (from 1).
@@ -207,6 +212,10 @@ func TestVerifyFinds(t *testing.T) {
 			"half a sample", acme, func(_ *testing.T, fsys fstest.MapFS, _ *Options) { delete(fsys, sampleSignature) },
 			reasonMap{"signature": ReasonSampleInvalid},
 		},
+		{"a sample signed in a batch", all, func(_ *testing.T, fsys fstest.MapFS, _ *Options) {
+			l := must(readLine(amendmentsFile, 3, lineOf(fsys, amendmentsFile, 3)))
+			fsys[sampleRecord].Data, fsys[sampleSignature].Data = l.entry.Bytes, l.entry.Signature
+		}, reasonMap{"signature": ReasonSampleInvalid}},
 		{"no sample", acme, func(_ *testing.T, fsys fstest.MapFS, _ *Options) {
 			delete(fsys, sampleSignature)
 			delete(fsys, sampleRecord)

@@ -25,11 +25,13 @@ func TestTampering(t *testing.T) {
 	}{
 		"record altered": {
 			`UPDATE amendment SET record = replace(record, '"breaking":false', '"breaking":true') WHERE seq = 2 AND entity_type = 'skill'`,
-			[]string{"L0-03"}, true,
+			[]string{"L0-03"},
+			true,
 		},
 		"record and hash altered": {
 			`UPDATE amendment SET record = record || ' ', hash = sha256(convert_to(record || ' ', 'UTF8')) WHERE seq = 2 AND entity_type = 'skill'`,
-			[]string{"L0-04"}, true,
+			[]string{"L0-04"},
+			true,
 		},
 		"amendment removed": {`DELETE FROM amendment WHERE seq = 2 AND entity_type = 'skill'`, []string{"L0-02", "L0-04"}, true},
 		"birth removed":     {`DELETE FROM amendment WHERE seq = 1 AND entity_type = 'skill'`, []string{"L0-02"}, true},

@@ -91,7 +91,7 @@ func (c *columns) addSignature(a ledger.Amendment) {
 		c.batchPaths = append(c.batchPaths, nil)
 		return
 	}
-	index := int32(a.Batch.Index) //nolint:gosec // a batch has at most 512 entries
+	index := int32(a.Batch.Index) // #nosec -- a batch has at most 512 entries
 	path := make([]byte, 0, len(a.Batch.Path)*len(ledger.Hash{}))
 	for _, h := range a.Batch.Path {
 		path = append(path, h[:]...)
