@@ -76,6 +76,26 @@ func TestUnannouncedIsSentLater(t *testing.T) {
 	require.Zero(t, k.count(t, "outbox"))
 }
 
+// TestOneBadRowHoldsUpNobody: what is no event of ours stays and is said; the
+// others go.
+func TestOneBadRowHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	k := &kit{Deployment: harness.New(t), topic: "plant-events-" + uuid.NewString()}
+	s, sweeper := k.serve(t, createSkill, nil), k.serve(t, auditRun, nil)
+	_, token := k.author(t, "acme")
+	made := s.create(t, token, plain("Welding")) // the topic is not there yet
+	bad, err := uuid.NewV7()
+	require.NoError(t, err)
+	k.admin(t, `INSERT INTO outbox (id, type, subject, governance_agent_id, data) VALUES ($1, 'plant.skill.created', $2, 'acme', '"garbage"')`, bad.String(), string(made.ID))
+	k.admin(t, `UPDATE outbox SET available_at = clock_timestamp() - interval '1 s'`)
+	k.createTopic(t)
+	a := sweeper.do(t, call{method: "POST", path: "/events/sequence", token: serviceToken(t)})
+	require.Equal(t, 503, a.status, "%s", a.body)
+	require.Len(t, k.messages(), 1)
+	require.Equal(t, 1, k.count(t, "outbox"))
+	require.Equal(t, 1, k.count(t, "outbox WHERE id = $1", bad.String()))
+}
+
 func TestSweepDeletesOnlyWhatIsOld(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)

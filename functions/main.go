@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,9 +29,14 @@ const drainTimeout = 9 * time.Second
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "functions:", err)
+		fmt.Fprintln(os.Stderr, "functions:", oneLine(err))
 		os.Exit(1)
 	}
+}
+
+// oneLine keeps an error that a library spread over lines together in a log.
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\t' }), " ")
 }
 
 func run(args []string) error {

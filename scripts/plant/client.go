@@ -74,7 +74,7 @@ func (a *app) connect() (*client, error) {
 	token := a.settings.Token
 	if token == "" {
 		if token, _, err = a.mint(demoAgent, demoName, false); err != nil {
-			return nil, advise(err, "export PLANT_TOKEN=…")
+			return nil, advise(err, startStack+", or export PLANT_TOKEN=…")
 		}
 	}
 	return &client{base: base, token: token, http: &http.Client{Timeout: callTimeout}}, nil

@@ -107,7 +107,7 @@ func withOpenssl(a *app, out string) error {
 	verify := func() ([]byte, error) {
 		ctx, cancel := context.WithTimeout(a.ctx, 10*time.Second)
 		defer cancel()
-		return exec.CommandContext(ctx, openssl, "dgst", "-sha256", //nolint:gosec // the program and files are this command's own
+		return exec.CommandContext(ctx, openssl, "dgst", "-sha256", // #nosec -- the program and files are this command's own
 			"-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32", "-verify", filepath.Join(out, "key.pem"),
 			"-signature", filepath.Join(out, "signature"), filepath.Join(out, "record.json")).Output()
 	}
@@ -117,7 +117,7 @@ func withOpenssl(a *app, out string) error {
 	}
 	fmt.Fprintf(a.stdout, "4. openssl says of the record: %s", answer)
 	record := filepath.Join(out, "record.json")
-	b, err := os.ReadFile(record) //nolint:gosec // written by this command
+	b, err := os.ReadFile(record) // #nosec -- written by this command
 	if err != nil {
 		return err
 	}

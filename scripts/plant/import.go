@@ -46,6 +46,8 @@ type imported struct {
 	Refused int      `json:"refused"`
 	Checked int      `json:"verified"` // with --verify
 	Faults  []string `json:"faults"`   // the first few
+
+	refused map[int]bool // by line
 }
 
 // Run sends the file in batches. A line becomes a skill whose external_id is
@@ -75,8 +77,8 @@ func (c importCmd) Run(a *app) error {
 		_ = bar.Add(len(chunk)) // a bar that cannot be drawn stops nothing
 	}
 	_ = bar.Finish()
-	if c.Verify && done.Refused == 0 {
-		if done.Checked, err = a.verifyImported(to, lines); err != nil {
+	if c.Verify {
+		if done.Checked, err = a.verifyImported(to, lines, done.refused); err != nil {
 			return err
 		}
 	}
@@ -93,7 +95,7 @@ func openInput(name string) (io.ReadCloser, error) {
 	if name == "-" {
 		return os.Stdin, nil
 	}
-	return os.Open(name) //nolint:gosec // the user names the file
+	return os.Open(name) // #nosec -- the user names the file
 }
 
 func (c importCmd) read(r io.Reader) ([]source, error) {
@@ -173,6 +175,10 @@ func present(item api.Item) bool {
 
 func (d *imported) refuse(line int, item api.Item) {
 	d.Refused++
+	if d.refused == nil {
+		d.refused = map[int]bool{}
+	}
+	d.refused[line] = true
 	if len(d.Faults) == shownFaults {
 		return
 	}
@@ -195,3 +201,7 @@ func (d imported) text(w io.Writer) {
 
 // errNotFound says that a reference names nothing that the token may see.
 var errNotFound = errors.New("there is nothing by that id or external_id that your token may see")
+
+func nothingThere() error {
+	return advise(errNotFound, "an id or external_id of your own governance agent, or a token of its owner")
+}

@@ -103,8 +103,9 @@ func report(stderr io.Writer, err error) int {
 	}
 	fmt.Fprintln(stderr, "plant:", err)
 	var h *hint
-	if errors.As(err, &h) {
-		fmt.Fprintln(stderr, "Try:", h.try)
+	if !errors.As(err, &h) {
+		h = &hint{try: "plant --help"}
 	}
+	fmt.Fprintln(stderr, "Try:", h.try)
 	return 1
 }

@@ -32,11 +32,13 @@ func noColor() bool { return os.Getenv("NO_COLOR") != "" }
 // bar is a progress bar on a terminal, and nothing elsewhere.
 func (a *app) bar(total int, what string) *progressbar.ProgressBar {
 	var out io.Writer = io.Discard
-	if term.IsTerminal(int(a.stderr.Fd())) { //nolint:gosec // a file descriptor
+	if term.IsTerminal(int(a.stderr.Fd())) { // #nosec -- a file descriptor
 		out = a.stderr
 	}
-	return progressbar.NewOptions(total,
+	bar := progressbar.NewOptions(total,
 		progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
 		progressbar.OptionEnableColorCodes(!noColor()), progressbar.OptionSetWidth(30))
+	_ = bar.RenderBlank() // a bar that cannot be drawn stops nothing
+	return bar
 }

@@ -32,7 +32,7 @@ type route struct {
 }
 
 // roles says as which database role each function works.
-var roles = map[string]string{ //nolint:gochecknoglobals // a table that nobody changes
+var roles = map[string]string{ // a table that nobody changes
 	"create-skill": "plant_writer",
 	"create-role":  "plant_writer",
 	"birth-agent":  "plant_writer",
@@ -73,7 +73,7 @@ const rebuild = "make build, so that both binaries are of the same source"
 func readRoutes(ctx context.Context, binary string) ([]route, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, binary, "routes").Output() //nolint:gosec // the binary that was built with this one
+	out, err := exec.CommandContext(ctx, binary, "routes").Output() // #nosec -- the binary that was built with this one
 	if err != nil {
 		return nil, advise(fmt.Errorf("ask %s for its routes: %w", binary, err), rebuild)
 	}

@@ -87,7 +87,7 @@ func (s *stack) postgresFolder() (string, error) {
 	}
 	sum := sha256.Sum256([]byte(dir + "\n" + s.app.settings.Origin))
 	folder := filepath.Join("/var/lib/plant", hex.EncodeToString(sum[:6]))
-	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // PostgreSQL's user must enter it
+	if err := os.MkdirAll(folder, 0o755); err != nil { // #nosec -- PostgreSQL's user must enter it
 		return "", err
 	}
 	return filepath.Join(folder, "postgres"), nil

@@ -47,7 +47,7 @@ func loadSettings(ctx context.Context, dir string) (settings, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return s, fmt.Errorf("read the local stack's addresses: %w", err)
+		return s, advise(fmt.Errorf("read the local stack's addresses: %w", err), "the user who owns the folder, or another folder with --dir")
 	default:
 		if err := json.Unmarshal(b, &s); err != nil {
 			return s, advise(fmt.Errorf("%s is damaged: %w", stackFile(dir), err), "stop the stack, delete the file, "+startStack)

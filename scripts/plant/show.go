@@ -82,7 +82,7 @@ func (c showCmd) resolve(a *app, to *client) (string, error) {
 		return "", err
 	}
 	if len(list.Items) == 0 {
-		return "", advise(errNotFound, "plant show with an id of your own governance agent")
+		return "", nothingThere()
 	}
 	return list.Items[0].ID, nil
 }
@@ -95,7 +95,7 @@ func readChain(a *app, to *client, id string) ([]api.Amendment, error) {
 		err := to.get(a.ctx, skillsPath+"/"+url.PathEscape(id)+"/amendments", query, &page)
 		var p *problem
 		if errors.As(err, &p) && p.Status == http.StatusNotFound {
-			return nil, errNotFound
+			return nil, nothingThere()
 		}
 		if err != nil {
 			return nil, err
@@ -179,7 +179,7 @@ func (c showCmd) writeRecord(a *app, chain []api.Amendment) error {
 
 func (c showCmd) pick(chain []api.Amendment) (api.Amendment, error) {
 	if len(chain) == 0 {
-		return api.Amendment{}, errNotFound
+		return api.Amendment{}, nothingThere()
 	}
 	if c.Seq == 0 {
 		return chain[len(chain)-1], nil
@@ -189,5 +189,5 @@ func (c showCmd) pick(chain []api.Amendment) (api.Amendment, error) {
 			return m, nil
 		}
 	}
-	return api.Amendment{}, fmt.Errorf("there is no amendment %d: the chain has %d", c.Seq, len(chain))
+	return api.Amendment{}, advise(fmt.Errorf("there is no amendment %d: the chain has %d", c.Seq, len(chain)), "plant show --history")
 }

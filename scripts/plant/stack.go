@@ -149,7 +149,7 @@ func (s *stack) stop(ctx context.Context) error {
 // ever, so it is drawn once.
 func (s *stack) readOrigin(context.Context) error {
 	file := filepath.Join(s.app.dir, "origin")
-	b, err := os.ReadFile(file) //nolint:gosec // in the user's own folder
+	b, err := os.ReadFile(file) // #nosec -- in the user's own folder
 	if errors.Is(err, os.ErrNotExist) {
 		drawn := make([]byte, 4)
 		if _, err := rand.Read(drawn); err != nil {

@@ -54,7 +54,7 @@ func readAmendment(m api.Amendment) (ledger.Amendment, error) {
 
 func readOpening(o *api.Opening) (*ledger.Opening, error) {
 	if o == nil {
-		return nil, nil //nolint:nilnil // an erased opening is absent, and the chain judges that
+		return nil, nil // an erased opening is absent, and the chain judges that
 	}
 	salt, err := hex.DecodeString(o.Salt)
 	if err != nil || len(salt) != 32 {
@@ -65,7 +65,7 @@ func readOpening(o *api.Opening) (*ledger.Opening, error) {
 
 func readBatch(b *api.Batched) (*ledger.Batch, error) {
 	if b == nil {
-		return nil, nil //nolint:nilnil // a direct signature has no batch
+		return nil, nil // a direct signature has no batch
 	}
 	batch := ledger.Batch{Statement: []byte(b.Statement), Index: b.Index}
 	for _, step := range b.Path {
@@ -98,13 +98,18 @@ func readKey(spki, keyID string) (*rsa.PublicKey, error) {
 	return key, nil
 }
 
-// verifyImported reads back every line's entity and checks its chain.
-func (a *app) verifyImported(to *client, lines []source) (int, error) {
+// verifyImported reads back the entity of every line that was not refused and
+// checks its chain. It returns how many there were.
+func (a *app) verifyImported(to *client, lines []source, refused map[int]bool) (int, error) {
 	bar := a.bar(len(lines), "verifying")
+	checked := 0
 	for i, line := range lines {
+		if refused[i+1] {
+			continue
+		}
 		id, err := (showCmd{ID: line.ID}).resolve(a, to)
 		if err != nil {
-			return i, fmt.Errorf("line %d: %w", i+1, err)
+			return checked, fmt.Errorf("line %d: %w", i+1, err)
 		}
 		chain, err := readChain(a, to, id)
 		if err == nil {
@@ -114,12 +119,13 @@ func (a *app) verifyImported(to *client, lines []source) (int, error) {
 			err = errors.New("the signed state is not that of the line")
 		}
 		if err != nil {
-			return i, fmt.Errorf("line %d (%s): %w", i+1, url.QueryEscape(line.ID), err)
+			return checked, fmt.Errorf("line %d (%s): %w", i+1, url.QueryEscape(line.ID), err)
 		}
+		checked++
 		_ = bar.Add(1)
 	}
 	_ = bar.Finish()
-	return len(lines), nil
+	return checked, nil
 }
 
 // saysSo reports whether the first signed state holds what the line says.

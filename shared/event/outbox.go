@@ -48,44 +48,44 @@ func (o *Outbox) Announce(ctx context.Context, tenant string, events []store.Eve
 // lease that ends by itself when the process dies.
 func (o *Outbox) Sweep(ctx context.Context) (int, error) {
 	total := 0
+	var faults error
 	for range sweepTurns {
 		events, err := o.db.Unannounced(ctx, sweepBatch, sweepLease)
 		if err != nil || len(events) == 0 {
-			return total, err
+			return total, errors.Join(faults, err)
 		}
 		sent, failed := o.publish(ctx, events)
 		total += len(sent)
-		if err := errors.Join(failed, o.db.Announced(ctx, "", sent)); err != nil {
-			return total, err
+		faults = errors.Join(faults, failed, o.db.Announced(ctx, "", sent))
+		if len(sent) == 0 { // nobody takes events now: the rest waits for the next run
+			break
 		}
 	}
-	return total, nil
+	return total, faults
 }
 
-// publish returns the ids that were acknowledged.
+// publish returns the ids that were acknowledged. A row that is no event of ours
+// holds up nobody: it is left where it is, and said.
 func (o *Outbox) publish(ctx context.Context, rows []store.Event) (sent []string, failed error) {
 	var events []Event
+	var faults []error
 	for _, r := range rows {
 		e := Event{ID: r.ID, Type: r.Type, Source: o.source, Time: r.At, RequestID: r.RequestID, Traceparent: r.Traceparent}
 		if err := json.Unmarshal(r.Data, &e.Data); err != nil {
-			return nil, fmt.Errorf("event %s in the outbox is not one of ours: %w", r.ID, err)
+			faults = append(faults, fmt.Errorf("event %s in the outbox is not one of ours: %w", r.ID, err))
+			continue
 		}
 		events = append(events, e)
 	}
-	missed := 0
-	var first error
 	for i, err := range o.publisher.PublishAll(ctx, events) {
-		if err == nil {
-			sent = append(sent, events[i].ID)
+		if err != nil {
+			faults = append(faults, err)
 			continue
 		}
-		missed++
-		if first == nil {
-			first = err
-		}
+		sent = append(sent, events[i].ID)
 	}
-	if missed > 0 {
-		failed = fmt.Errorf("%d of %d events left for the sweep: %w", missed, len(events), first)
+	if len(faults) > 0 {
+		failed = fmt.Errorf("%d of %d events left for the sweep: %w", len(faults), len(rows), faults[0])
 	}
 	return sent, failed
 }

@@ -152,8 +152,8 @@ func erasable(r Record) bool {
 }
 
 // erasures returns for every erased seq the position in the chain of the newest
-// record that erases it. A record speaks of earlier seqs of its own entity, and
-// only if its signature holds.
+// record that erases it: of the same entity, and of a signature that holds. It
+// erases only what stands before it.
 func erasures(chain []Amendment, records []Record, unread []*Fault, signed func(int) bool) map[int64]int {
 	newest := map[int64]int{}
 	for i, r := range records {
@@ -161,9 +161,7 @@ func erasures(chain []Amendment, records []Record, unread []*Fault, signed func(
 			continue
 		}
 		for _, seq := range listOf(r, chain[i].Opening).ErasedSeqs {
-			if seq < r.Seq {
-				newest[seq] = i
-			}
+			newest[seq] = i
 		}
 	}
 	return newest

@@ -262,6 +262,33 @@ func TestVerifySignature(t *testing.T) {
 	require.Error(t, Verify(nil, nil, nil))
 }
 
+// TestProven: what a keyring remembers of a statement is of nothing else.
+func TestProven(t *testing.T) {
+	t.Parallel()
+	ring, _ := NewKeyring(testOrigin, rootKey().id, keyLog())
+	batch := amendmentKey().seal(t, skill(31), skill(32))
+	changed := resignedBy(t, batch[1], func(s *statement) { s.recordedAt = time.Unix(0, 0) })
+	flipped := batch[1]
+	flipped.Signature = slices.Clone(flipped.Signature)
+	flipped.Signature[100] ^= 1
+	for range 2 {
+		for _, a := range batch {
+			require.Equal(t, []Reason{""}, reasons(ring.Judge(log(3, a))))
+		}
+		for _, a := range []Amendment{changed, flipped} {
+			require.Equal(t, []Reason{ReasonSignatureInvalid}, reasons(ring.Judge(log(3, a))))
+		}
+	}
+	pub := &amendmentKey().private.PublicKey
+	var full proven
+	full.held = map[Hash]struct{}{}
+	for i := range maxProven {
+		full.held[Hash{byte(i), byte(i >> 8), byte(i >> 16), 1}] = struct{}{}
+	}
+	require.NoError(t, full.verify(pub, amendmentKey().id, batch[0].Batch.Statement, batch[0].Signature))
+	require.Len(t, full.held, 1, "bounded: it forgets rather than grows")
+}
+
 // resign signs another statement in place of the batch's.
 func resign(t *testing.T, a Amendment, b []byte) Amendment {
 	t.Helper()

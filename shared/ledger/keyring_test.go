@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -95,6 +96,7 @@ func TestKeyringRoot(t *testing.T) {
 		"another root":         {ReasonRootUntrusted, bySecond},
 		"signature flipped":    {ReasonSignatureInvalid, forged},
 		"opening missing":      {ReasonRootUntrusted, noOpening},
+		"signed by another":    {ReasonRootUntrusted, secondRoot().seal(t, keyDraft(t, 1, rootKey(), UseRoot, rootMay...))[0]},
 		"introduces another":   {ReasonRootUntrusted, rootKey().seal(t, keyDraft(t, 1, secondRoot(), UseRoot, rootMay...))[0]},
 		"the root for a skill": {ReasonRootUntrusted, rootKey().seal(t, skill(1))[0]},
 		"of another use":       {ReasonRootUntrusted, rootKey().seal(t, keyDraft(t, 1, rootKey(), UseAmendment, rootMay...))[0]},
@@ -179,6 +181,7 @@ func TestKeyringKeyRecords(t *testing.T) {
 		"introduced twice":             {ReasonKeyMalformed, seal(keyDraft(t, 9, amendmentKey(), UseAmendment, amendmentMay...))},
 		"root introduced twice":        {ReasonKeyMalformed, seal(keyDraft(t, 9, rootKey(), UseRoot, rootMay...))},
 		"an entity introduced twice":   {ReasonKeyMalformed, seal(keyDraft(t, 2, stranger, UseAmendment, "created"))},
+		"spki with more in it":         {ReasonKeyMalformed, seal(keyDraft(t, 9, longer(t, stranger), UseAmendment, "created"))},
 		"may_sign changed":             {ReasonKeyMalformed, seal(keyChange(t, intro, "retired", amendmentKey(), UseAmendment, rootMay, ""))},
 		"use changed":                  {ReasonKeyMalformed, seal(keyChange(t, intro, "retired", amendmentKey(), UseHeads, amendmentMay, ""))},
 		"key changed":                  {ReasonKeyMalformed, seal(keyChange(t, intro, "retired", stranger, UseAmendment, amendmentMay, ""))},
@@ -192,6 +195,23 @@ func TestKeyringKeyRecords(t *testing.T) {
 		_, faults := NewKeyring(testOrigin, rootKey().id, append(slices.Clone(keyLog()), log(3, v.record)...))
 		require.Equal(t, []Reason{"", "", "", v.reason}, reasons(faults), "%s: %v", name, faults[3])
 	}
+}
+
+// longer is the same key in an encoding that parsers take although it is not the
+// one that encoders make.
+func longer(t *testing.T, k testKey) testKey {
+	t.Helper()
+	der, err := base64.StdEncoding.DecodeString(k.spki)
+	require.NoError(t, err)
+	var outer asn1.RawValue
+	_, err = asn1.Unmarshal(der, &outer)
+	require.NoError(t, err)
+	der, err = asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: append(outer.Bytes, 5, 0)})
+	require.NoError(t, err)
+	_, err = x509.ParsePKIXPublicKey(der)
+	require.NoError(t, err)
+	k.spki = base64.StdEncoding.EncodeToString(der)
+	return k
 }
 
 func smallKey(t *testing.T) testKey {
@@ -231,7 +251,7 @@ func TestKeyringRevocationReachesBack(t *testing.T) {
 	entries = append(entries, log(4, byThird, revokes, revoked)...)
 	ring, faults := NewKeyring(testOrigin, rootKey().id, entries)
 	require.Equal(t, []Reason{"", "", "", "", ReasonKeyRevoked, ReasonKeyRevoked, ""}, reasons(faults))
-	require.True(t, ring.InForce(secondRoot().id, 4-1+1) == false, "not from 4 on")
+	require.False(t, ring.InForce(secondRoot().id, 4), "not from 4 on")
 	require.False(t, ring.InForce(third.id, 5), "its introduction is void")
 	require.True(t, ring.Revoked(third.id, 5))
 	require.False(t, ring.InForce(amendmentKey().id, 5), "a revocation logged while its signer was in force stays")
@@ -246,6 +266,15 @@ func TestKeyringRevocationReachesBack(t *testing.T) {
 	require.Equal(t, []Reason{"", "", "", "", "", ReasonKeyRevoked, "", ""}, reasons(faults))
 	require.True(t, ring.InForce(third.id, 5))
 	require.Equal(t, []Reason{""}, reasons(ring.Judge(chain)))
+
+	// It lifts nothing of another key's chain, and nothing later in the log.
+	may := []string{"created", "evolved", "reattested"}
+	elsewhere := rootKey().seal(t, keyChange(t, keyLog()[2].Amendment, "reattested", certificationKey(), UseCertification, certificationMay, lists))[0]
+	retired := secondRoot().seal(t, keyChange(t, byThird, "retired", third, UseAmendment, may, ""))[0]
+	early := rootKey().seal(t, keyChange(t, retired, "reattested", third, UseAmendment, may, fmt.Sprintf(`,"reattests":[%q]`, retired.Hash)))[0]
+	last := rootKey().seal(t, keyChange(t, elsewhere, "reattested", certificationKey(), UseCertification, certificationMay, lists))[0]
+	_, faults = NewKeyring(testOrigin, rootKey().id, append(slices.Clone(entries), log(7, elsewhere, early, retired, last)...))
+	require.Equal(t, []Reason{"", "", "", "", ReasonKeyRevoked, ReasonKeyRevoked, "", "", "", ReasonKeyRevoked, ""}, reasons(faults))
 
 	// By the revoked root itself it lifts nothing.
 	own := secondRoot().seal(t, keyChange(t, byThird, "reattested", third, UseAmendment, []string{"created", "evolved", "reattested"}, lists))[0]
@@ -303,6 +332,8 @@ func TestJudgeReattested(t *testing.T) {
 	noOpening := good
 	noOpening.Opening = nil
 	own := reattest(amendmentKey(), voided.Hash, voided)
+	forged := voided
+	forged.Signature = first.Signature
 	saved := reattest(second, own.Hash, own)
 	for name, v := range map[string]struct {
 		want  []Reason
@@ -311,6 +342,7 @@ func TestJudgeReattested(t *testing.T) {
 		"before the revocation":  {[]Reason{""}, log(4, first)},
 		"void":                   {[]Reason{"", ReasonKeyRevoked}, log(4, first, voided)},
 		"reattested":             {[]Reason{"", "", ""}, log(4, first, voided, good)},
+		"of no valid signature":  {[]Reason{"", ReasonSignatureInvalid, ""}, log(4, first, forged, good)},
 		"another hash":           {[]Reason{"", ReasonKeyRevoked, ""}, log(4, first, voided, reattest(second, first.Hash, voided))},
 		"another change":         {[]Reason{"", ReasonKeyRevoked, ""}, log(4, first, voided, evolved)},
 		"no opening":             {[]Reason{"", ReasonKeyRevoked, ""}, log(4, first, voided, noOpening)},

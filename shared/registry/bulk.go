@@ -110,23 +110,23 @@ func (s *Service) tryAll(ctx context.Context, req Request, kind domain.Kind, ite
 // judgeAll fills in the refusals and returns plans for the rest, with the index
 // of each one's item.
 func (s *Service) judgeAll(ctx context.Context, req Request, kind domain.Kind, items []Candidate, outcomes []Outcome) ([]plan, []int, error) {
-	entities := make([]domain.Entity, 0, len(items))
+	births := make([]plan, 0, len(items))
 	at := make([]int, 0, len(items))
 	for i, item := range items {
-		e, err := born(req, item)
+		p, err := born(req, item)
 		if err != nil {
 			outcomes[i] = refused(err)
 			continue
 		}
-		entities, at = append(entities, e), append(at, i)
+		births, at = append(births, p), append(at, i)
 	}
-	taken, err := s.taken(ctx, req.Who.GovernanceAgent, kind, entities)
+	taken, err := s.taken(ctx, req.Who.GovernanceAgent, kind, births)
 	if err != nil {
 		return nil, nil, refusal(err, nil)
 	}
 	var refs []domain.Ref
-	for _, e := range entities {
-		refs = append(refs, e.Refs()...)
+	for _, p := range births {
+		refs = append(refs, p.after.Refs()...)
 	}
 	missing, err := s.db.Invisible(ctx, req.Who.GovernanceAgent, refs)
 	if err != nil {
@@ -138,10 +138,10 @@ func (s *Service) judgeAll(ctx context.Context, req Request, kind domain.Kind, i
 	}
 	var plans []plan
 	var kept []int
-	for i, e := range entities {
-		also, err := joining(req, e, items[at[i]].Agents, heads)
+	for i, p := range births {
+		also, err := joining(req, p.after, items[at[i]].Agents, heads)
 		if err == nil {
-			err = judge(e, taken, missing)
+			err = judge(p.after, taken, missing)
 		}
 		if err == nil && len(plans)+len(also) >= ledger.MaxBatch {
 			err = domain.Refuse(domain.CodeTooLarge, "one request writes at most %d amendments: send the rest in another", ledger.MaxBatch)
@@ -150,10 +150,10 @@ func (s *Service) judgeAll(ctx context.Context, req Request, kind domain.Kind, i
 			outcomes[at[i]] = refused(err)
 			continue
 		}
-		plans, kept = append(plans, plan{after: e, change: domain.ChangeCreated}), append(kept, at[i])
-		for _, p := range also {
-			plans, kept = append(plans, p), append(kept, at[i])
-			delete(heads, p.after.ID) // an agent joins one team of a request
+		plans, kept = append(plans, p), append(kept, at[i])
+		for _, joined := range also {
+			plans, kept = append(plans, joined), append(kept, at[i])
+			delete(heads, joined.after.ID) // an agent joins one team of a request
 		}
 	}
 	return plans, kept, nil
@@ -186,22 +186,21 @@ func isBorn(plans []plan, id domain.ID) bool {
 	return slices.ContainsFunc(plans, func(p plan) bool { return p.before == nil && p.after.ID == id })
 }
 
-func born(req Request, item Candidate) (domain.Entity, error) {
+func born(req Request, item Candidate) (plan, error) {
 	if item.Refused != nil {
-		return domain.Entity{}, item.Refused
+		return plan{}, item.Refused
 	}
 	id, err := domain.NewID()
 	if err != nil {
-		return domain.Entity{}, err
+		return plan{}, err
 	}
 	e := domain.Born(id, req.Who.GovernanceAgent, item.Facts, item.Settable)
 	if broken := domain.Validate(e, domain.Known{}); len(broken) > 0 {
-		return domain.Entity{}, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the entity would break a rule", Violations: broken}
+		return plan{}, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the entity would break a rule", Violations: broken}
 	}
-	if _, err := e.State(); err != nil {
-		return domain.Entity{}, &domain.Error{Code: domain.CodeMalformed, Detail: "the state cannot be written as canonical JSON", Err: err}
-	}
-	return e, nil
+	p := plan{after: e, change: domain.ChangeCreated}
+	p.state, err = stateOf(p)
+	return p, err
 }
 
 func judge(e domain.Entity, taken func(domain.Entity) *domain.Error, missing map[domain.ID]bool) error {
@@ -223,12 +222,12 @@ func judge(e domain.Entity, taken func(domain.Entity) *domain.Error, missing map
 // taken looks up which names and external ids are taken. The function it
 // returns says so of one entity, and takes that entity's own for the next one:
 // of two items with one name the first wins.
-func (s *Service) taken(ctx context.Context, tenant string, kind domain.Kind, entities []domain.Entity) (func(domain.Entity) *domain.Error, error) {
+func (s *Service) taken(ctx context.Context, tenant string, kind domain.Kind, births []plan) (func(domain.Entity) *domain.Error, error) {
 	var names, externals []string
-	for _, e := range entities {
-		names = append(names, domain.NameKey(e.Facts.Label()))
-		if e.Governed.ExternalID != "" {
-			externals = append(externals, e.Governed.ExternalID)
+	for _, p := range births {
+		names = append(names, domain.NameKey(p.after.Facts.Label()))
+		if external := p.after.Governed.ExternalID; external != "" {
+			externals = append(externals, external)
 		}
 	}
 	byName, byExternal, err := s.db.Taken(ctx, tenant, kind, names, externals)

@@ -158,9 +158,9 @@ func (s *Service) seal(req Request, key keys.Key, plans []plan) ([]ledger.Amendm
 }
 
 func draft(req Request, p plan) (ledger.Draft, error) {
-	state, err := p.after.State()
+	state, err := stateOf(p)
 	if err != nil {
-		return ledger.Draft{}, &domain.Error{Code: domain.CodeMalformed, Detail: "the state cannot be written as canonical JSON", Err: err}
+		return ledger.Draft{}, err
 	}
 	d := ledger.Draft{
 		EntityID: string(p.after.ID), EntityType: string(p.after.Kind()), GovernanceAgentID: p.after.GovernanceAgentID,
@@ -172,6 +172,18 @@ func draft(req Request, p plan) (ledger.Draft, error) {
 		d.After = p.before.Head.UpdatedAt
 	}
 	return d, nil
+}
+
+// stateOf is the canonical state after a change.
+func stateOf(p plan) ([]byte, error) {
+	if p.state != nil {
+		return p.state, nil
+	}
+	state, err := p.after.State()
+	if err != nil {
+		return nil, &domain.Error{Code: domain.CodeMalformed, Detail: "the state cannot be written as canonical JSON", Err: err}
+	}
+	return state, nil
 }
 
 func nextHead(p plan, a ledger.Amendment) domain.Head {
@@ -313,10 +325,10 @@ func (s *Service) wouldWrite(ctx context.Context, req Request, p plan, w store.W
 	if err := s.db.Check(ctx, w); err != nil {
 		return Written{}, refusal(err, func() []domain.Violation { return s.invisible(ctx, w.Tenant, w.References) })
 	}
-	if _, err := p.after.State(); err != nil {
-		return Written{}, &domain.Error{Code: domain.CodeMalformed, Detail: "the state cannot be written as canonical JSON", Err: err}
+	if _, err := stateOf(p); err != nil {
+		return Written{}, err
 	}
-	taken, err := s.taken(ctx, w.Tenant, p.after.Kind(), []domain.Entity{p.after})
+	taken, err := s.taken(ctx, w.Tenant, p.after.Kind(), []plan{p})
 	if err != nil {
 		return Written{}, refusal(err, nil)
 	}

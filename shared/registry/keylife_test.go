@@ -58,18 +58,18 @@ func TestRotation(t *testing.T) {
 	w := newWorld(t)
 	k := ring(t, w)
 	s := w.serviceOf(t, k)
-	before, err := s.Create(t.Context(), request(w.who, ""), registry.Candidate{Facts: skill("Before")})
+	before, err := s.Create(t.Context(), request(w.who, ""), skill("Before"), domain.Settable{})
 	require.NoError(t, err)
 	version, err := k.Rotate(t.Context(), domain.UseAmendment)
 	require.NoError(t, err)
 	require.Contains(t, version, "/versions/2")
 
 	// The running function is refused once, finds the successor and goes on.
-	after, err := s.Create(t.Context(), request(w.who, ""), registry.Candidate{Facts: skill("After")})
+	after, err := s.Create(t.Context(), request(w.who, ""), skill("After"), domain.Settable{})
 	require.NoError(t, err)
 	require.NotEqual(t, before.History[0].KeyID, after.History[0].KeyID)
 	// A new one finds it at its start.
-	fresh, err := w.serviceOf(t, k).Create(t.Context(), request(w.who, ""), registry.Candidate{Facts: skill("Fresh")})
+	fresh, err := w.serviceOf(t, k).Create(t.Context(), request(w.who, ""), skill("Fresh"), domain.Settable{})
 	require.NoError(t, err)
 	require.Equal(t, after.History[0].KeyID, fresh.History[0].KeyID)
 
@@ -102,7 +102,7 @@ func TestASecretVersionAloneSignsNothing(t *testing.T) {
 	first, err := k.Secrets.Key(t.Context(), w.d.Keys[domain.UseAmendment])
 	require.NoError(t, err)
 	require.NoError(t, k.End(t.Context(), first.ID(), domain.EndKey{Reason: "test"}))
-	_, err = w.serviceOf(t, k).Create(t.Context(), request(w.who, ""), registry.Candidate{Facts: skill("Nobody signs")})
+	_, err = w.serviceOf(t, k).Create(t.Context(), request(w.who, ""), skill("Nobody signs"), domain.Settable{})
 	require.Error(t, err)
 }
 

@@ -116,6 +116,7 @@ type plan struct {
 	change   string
 	breaking bool
 	system   string // the function whose own work it is; "" for the request's principal
+	state    []byte // after's, canonical; nil: not made yet
 }
 
 // author is how the record names who made the change.
@@ -128,22 +129,22 @@ func (p plan) author(req Request) string {
 
 // Create makes an entity of any kind; a team comes with its first agents, in the
 // same transaction. A repeat of the request renders what the first one wrote.
-func (s *Service) Create(ctx context.Context, req Request, c Candidate) (Written, error) {
+func (s *Service) Create(ctx context.Context, req Request, f domain.Facts, set domain.Settable, agents ...domain.ID) (Written, error) {
 	id, err := domain.NewID()
 	if err != nil {
 		return Written{}, err
 	}
-	e := domain.Born(id, req.Who.GovernanceAgent, c.Facts, c.Settable)
+	e := domain.Born(id, req.Who.GovernanceAgent, f, set)
 	if err := may(req.Who, e, []domain.Authority{domain.Author}); err != nil {
 		return Written{}, err
 	}
 	var also []plan
-	if team, ok := c.Facts.(domain.Team); ok {
+	if team, ok := f.(domain.Team); ok {
 		// A repeat finds its agents assigned already: it is recognised before they are judged.
 		if w, err := s.recall(ctx, req); !isUnknownKey(err) {
 			return w, err
 		}
-		if also, err = s.joinTeam(ctx, req, e.ID, team, c.Agents); err != nil {
+		if also, err = s.joinTeam(ctx, req, e.ID, team, agents); err != nil {
 			return Written{}, err
 		}
 	}

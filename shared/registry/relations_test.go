@@ -36,7 +36,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) create(t *testing.T, f domain.Facts, agents ...domain.ID) domain.ID {
 	t.Helper()
-	written, err := w.s.Create(t.Context(), request(w.who, ""), registry.Candidate{Facts: f, Agents: agents})
+	written, err := w.s.Create(t.Context(), request(w.who, ""), f, domain.Settable{}, agents...)
 	require.NoError(t, err)
 	return written.Entity.ID
 }
@@ -68,11 +68,11 @@ func TestTeamIsBornWithItsAgents(t *testing.T) {
 	a, b := w.agent(t, "A"), w.agent(t, "B")
 	req := request(w.who, "team")
 	team := domain.Team{Name: "Yard", JobRoleID: w.role}
-	written, err := w.s.Create(t.Context(), req, registry.Candidate{Facts: team, Agents: []domain.ID{a}})
+	written, err := w.s.Create(t.Context(), req, team, domain.Settable{}, a)
 	require.NoError(t, err)
 	require.Equal(t, []domain.ID{a}, written.Agents)
 	require.Equal(t, []domain.ID{w.skill}, written.Skills)
-	again, err := w.s.Create(t.Context(), req, registry.Candidate{Facts: team, Agents: []domain.ID{a}})
+	again, err := w.s.Create(t.Context(), req, team, domain.Settable{}, a)
 	require.NoError(t, err)
 	require.True(t, again.Replayed)
 	require.Equal(t, written.Entity.ID, again.Entity.ID)
@@ -83,7 +83,7 @@ func TestTeamIsBornWithItsAgents(t *testing.T) {
 	require.Equal(t, domain.ChangeAssigned, one.History[1].Change)
 	require.True(t, registry.Compliance(one).Passed())
 
-	_, err = w.s.Create(t.Context(), request(w.who, ""), registry.Candidate{Facts: domain.Team{Name: "Empty", JobRoleID: w.role}})
+	_, err = w.s.Create(t.Context(), request(w.who, ""), domain.Team{Name: "Empty", JobRoleID: w.role}, domain.Settable{})
 	require.Equal(t, []string{"L1-TEAM-01 /agents"}, rulesOf(t, err))
 	// L1-AGENT-05: the second agent has the same skill and role.
 	_, err = w.amend(t, b, domain.Assign{Team: written.Entity.ID})
@@ -95,7 +95,7 @@ func TestTeamsShareTheirRole(t *testing.T) {
 	w := newWorld(t)
 	other := w.create(t, domain.JobRole{Name: "Inspector", RequiredSkills: []domain.ID{w.skill}, SeniorityLevel: "mid"})
 	a := w.agent(t, "A")
-	_, err := w.s.Create(t.Context(), request(w.who, ""), registry.Candidate{Facts: domain.Team{Name: "Yard", JobRoleID: other}, Agents: []domain.ID{a}})
+	_, err := w.s.Create(t.Context(), request(w.who, ""), domain.Team{Name: "Yard", JobRoleID: other}, domain.Settable{}, a)
 	require.Equal(t, []string{"L1-TEAM-03 /agents/0"}, rulesOf(t, err))
 	b := w.create(t, domain.Agent{Name: "B", SkillID: w.skill, JobRoleID: other, IndustryID: w.industry})
 	team := w.create(t, domain.Team{Name: "Inspectors", JobRoleID: other}, b)
@@ -192,7 +192,7 @@ func TestWithdrawal(t *testing.T) {
 	require.Equal(t, domain.RequiresReview, role.Entity.Governed.AmendmentAlignment)
 	require.Equal(t, "system/registry", role.History[1].Author)
 	require.True(t, registry.Compliance(role).Passed())
-	_, err = w.s.Create(t.Context(), request(w.who, ""), registry.Candidate{Facts: domain.Agent{Name: "late", SkillID: w.skill, JobRoleID: w.role, IndustryID: w.industry}})
+	_, err = w.s.Create(t.Context(), request(w.who, ""), domain.Agent{Name: "late", SkillID: w.skill, JobRoleID: w.role, IndustryID: w.industry}, domain.Settable{})
 	require.Equal(t, []string{"L1-AGENT-01 /skill_id"}, rulesOf(t, err))
 }
 
@@ -229,7 +229,7 @@ func TestVisibility(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	stranger := w.d.Principal(t, "other", domain.Author)
-	created, err := w.s.Create(t.Context(), request(w.who, ""), registry.Candidate{Facts: skill("Riveting"), Settable: domain.Settable{Visibility: domain.Public}})
+	created, err := w.s.Create(t.Context(), request(w.who, ""), skill("Riveting"), domain.Settable{Visibility: domain.Public})
 	require.NoError(t, err)
 	id := created.Entity.ID
 	see := func() (store.Snapshot, domain.Code) {
@@ -254,7 +254,7 @@ func TestVisibility(t *testing.T) {
 	require.Equal(t, domain.Certified, s.Entity.Governed.Status)
 	require.Len(t, s.History, 1, "the drafts before stay hidden")
 	require.True(t, registry.Compliance(s).Passed())
-	_, err = w.s.Create(t.Context(), request(stranger, ""), registry.Candidate{Facts: domain.JobRole{Name: "r", RequiredSkills: []domain.ID{id}, SeniorityLevel: "mid"}})
+	_, err = w.s.Create(t.Context(), request(stranger, ""), domain.JobRole{Name: "r", RequiredSkills: []domain.ID{id}, SeniorityLevel: "mid"}, domain.Settable{})
 	require.NoError(t, err, "what is shared can be rested on")
 
 	changed := domain.Skill{Name: "Riveting", Description: "Changed.", Category: "technical"}

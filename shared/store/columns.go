@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dlai-sd/plant/shared/domain"
@@ -43,6 +44,9 @@ func columnsOf(rows []Row) (columns, error) {
 
 // only returns the columns of the rows that f keeps.
 func (c columns) only(f func(Row) bool) columns {
+	if !slices.ContainsFunc(c.rows, func(r Row) bool { return !f(r) }) {
+		return c
+	}
 	kept := columns{batchID: c.batchID}
 	for _, r := range c.rows {
 		if f(r) {
@@ -87,7 +91,7 @@ func (c *columns) addSignature(a ledger.Amendment) {
 		c.batchPaths = append(c.batchPaths, nil)
 		return
 	}
-	index := int32(a.Batch.Index) //nolint:gosec // a batch has at most 512 entries
+	index := int32(a.Batch.Index) // #nosec -- a batch has at most 512 entries
 	path := make([]byte, 0, len(a.Batch.Path)*len(ledger.Hash{}))
 	for _, h := range a.Batch.Path {
 		path = append(path, h[:]...)

@@ -66,7 +66,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 			return db.dialer.Dial(ctx, c.Instance)
 		}
 	}
-	cfg.MaxConns = int32(max(c.Pool, 1)) //nolint:gosec // a pool is a handful of connections
+	cfg.MaxConns = int32(max(c.Pool, 1)) // #nosec -- a pool is a handful of connections
 	cfg.MaxConnIdleTime = time.Minute
 	cfg.MaxConnLifetime = 30 * time.Minute
 	cfg.MaxConnLifetimeJitter = 5 * time.Minute

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/jackc/pgx/v5"
@@ -77,10 +78,17 @@ func translate(err error) error {
 	var netErr net.Error
 	var connect *pgconn.ConnectError
 	if errors.As(err, &netErr) || errors.As(err, &connect) || errors.Is(err, context.DeadlineExceeded) ||
-		pgconn.SafeToRetry(err) || pgconn.Timeout(err) {
+		pgconn.SafeToRetry(err) || pgconn.Timeout(err) || brokeOff(err) {
 		return &Unavailable{Err: err}
 	}
 	return err
+}
+
+// brokeOff reports whether the server went away in the middle of an answer: it
+// crashed or was restarted, and whether it committed is not known. A repeat
+// under the same idempotency key finds out.
+func brokeOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func translatePg(pg *pgconn.PgError) error {

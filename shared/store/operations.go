@@ -33,6 +33,21 @@ func (db *DB) Recall(ctx context.Context, tenant, principal, route, key string) 
 	return r, db.send(ctx, &b)
 }
 
+// takenNames and takenExternalIDs look each key up in the unique index that
+// holds it. A range of one key and its order leave the planner no other index:
+// on a table it has no statistics of yet, a plain equality is as cheap to it in
+// any index that begins with the tenant, and it would walk all the tenant's rows.
+const (
+	takenNames = `
+SELECT e.name_key, e.id FROM unnest($3::text[]) AS n (key), LATERAL (SELECT name_key, id FROM public.entity
+	WHERE governance_agent_id = $1 AND entity_type = $2 AND deleted_at IS NULL AND name_key BETWEEN n.key AND n.key
+	ORDER BY name_key LIMIT 1) AS e`
+	takenExternalIDs = `
+SELECT e.external_id, e.id FROM unnest($2::text[]) AS n (key), LATERAL (SELECT external_id, id FROM public.entity
+	WHERE governance_agent_id = $1 AND external_id BETWEEN n.key AND n.key
+	ORDER BY external_id LIMIT 1) AS e`
+)
+
 // Taken tells which name keys of a kind and which external ids the tenant's
 // entities hold already.
 func (db *DB) Taken(ctx context.Context, tenant string, kind domain.Kind, nameKeys, externalIDs []string) (names, externals map[string]domain.ID, err error) {
@@ -47,10 +62,8 @@ func (db *DB) Taken(ctx context.Context, tenant string, kind domain.Kind, nameKe
 			return err
 		}
 	}
-	b.Queue(`SELECT name_key, id FROM public.entity WHERE governance_agent_id = $1 AND entity_type = $2
-		AND deleted_at IS NULL AND name_key = ANY ($3::text[])`, tenant, string(kind), nameKeys).Query(collect(names))
-	b.Queue(`SELECT external_id, id FROM public.entity WHERE governance_agent_id = $1
-		AND external_id = ANY ($2::text[])`, tenant, externalIDs).Query(collect(externals))
+	b.Queue(takenNames, tenant, string(kind), nameKeys).Query(collect(names))
+	b.Queue(takenExternalIDs, tenant, externalIDs).Query(collect(externals))
 	return names, externals, db.send(ctx, &b)
 }
 

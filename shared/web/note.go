@@ -20,7 +20,6 @@ type note struct {
 	traceparent string
 	pattern     string
 	problem     *Problem
-	status      int
 }
 
 type noteKey struct{}

@@ -46,7 +46,7 @@ func NewDir(ctx context.Context) (dir *Dir, failed error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary folder: %w", err)
 	}
-	if err := os.Chmod(path, 0o755); err != nil { //nolint:gosec // PostgreSQL's user must enter it
+	if err := os.Chmod(path, 0o755); err != nil { // #nosec -- PostgreSQL's user must enter it
 		return nil, fmt.Errorf("make a temporary folder: %w", err)
 	}
 	lock, err := lockfile.Folder(path)

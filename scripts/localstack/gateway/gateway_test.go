@@ -161,11 +161,13 @@ func TestReadyIsAllOfThem(t *testing.T) {
 		want    gateway.Readiness
 	}{
 		"ready": {
-			map[string]string{"a": target(t, "a", 200), "b": target(t, "b", 200)}, 200,
+			map[string]string{"a": target(t, "a", 200), "b": target(t, "b", 200)},
+			200,
 			gateway.Readiness{Status: "ready", Functions: map[string]gateway.Target{"a": {Ready: true, Status: 200}, "b": {Ready: true, Status: 200}}},
 		},
 		"unready": {
-			map[string]string{"a": target(t, "a", 503), "b": target(t, "b", 200), "c": down.URL}, 503,
+			map[string]string{"a": target(t, "a", 503), "b": target(t, "b", 200), "c": down.URL},
+			503,
 			gateway.Readiness{Status: "unready", Functions: map[string]gateway.Target{
 				"a": {Status: 503, Reason: "no keys"}, "b": {Ready: true, Status: 200}, "c": {Reason: "it does not answer"},
 			}},

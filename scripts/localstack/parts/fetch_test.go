@@ -61,7 +61,7 @@ func index(t *testing.T, body []byte) (pipArgs []string) {
 func python(t *testing.T, script string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "python3")
-	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755)) //nolint:gosec // it is a program
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755)) // #nosec -- it is a program
 	return path
 }
 
@@ -208,7 +208,9 @@ func TestLinesAreOnePerStep(t *testing.T) {
 	for _, e := range []parts.Event{
 		{Part: "Redis", Step: parts.Download, Total: 22_000_000},
 		{Part: "Redis", Step: parts.Download, Bytes: 9, Total: 22_000_000},
-		{Part: "Redis", Step: parts.Check}, {Part: "Redis", Step: parts.Unpack}, {Part: "Redis", Step: parts.Ready},
+		{Part: "Redis", Step: parts.Check},
+		{Part: "Redis", Step: parts.Unpack},
+		{Part: "Redis", Step: parts.Ready},
 	} {
 		report(e)
 	}

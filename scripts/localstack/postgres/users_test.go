@@ -144,5 +144,5 @@ func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(from)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(to, b, 0o755)) //nolint:gosec // it is a program
+	require.NoError(t, os.WriteFile(to, b, 0o755)) // #nosec -- it is a program
 }

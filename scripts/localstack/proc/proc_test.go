@@ -52,13 +52,13 @@ func play(role string) int {
 		<-time.After(time.Minute)
 	case "serve": // is ready on a port
 		http.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) {})
-		fmt.Println(http.ListenAndServe("127.0.0.1:"+arg, nil)) //nolint:gosec // a test's
+		fmt.Println(http.ListenAndServe("127.0.0.1:"+arg, nil)) // #nosec -- a test's
 	case "unready":
 		http.HandleFunc("/ready", func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "no keys", http.StatusServiceUnavailable)
 		})
 		fmt.Println("I have no keys")
-		fmt.Println(http.ListenAndServe("127.0.0.1:"+arg, nil)) //nolint:gosec // a test's
+		fmt.Println(http.ListenAndServe("127.0.0.1:"+arg, nil)) // #nosec -- a test's
 	case "once": // is ready the first time, and never again
 		if _, err := os.Stat(arg); err == nil {
 			fmt.Println("not again")

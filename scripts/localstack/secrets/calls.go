@@ -67,7 +67,7 @@ func (s *Server) ListSecrets(_ context.Context, r *pb.ListSecretsRequest) (*pb.L
 			response.Secrets = append(response.Secrets, s.secrets[name].proto())
 		}
 	}
-	response.TotalSize = int32(len(response.Secrets)) //nolint:gosec // a folder of files
+	response.TotalSize = int32(len(response.Secrets)) // #nosec -- a folder of files
 	return response, nil
 }
 
@@ -117,7 +117,7 @@ func (s *Server) ListSecretVersions(_ context.Context, r *pb.ListSecretVersionsR
 	if found == nil {
 		return nil, notFound(r.GetParent())
 	}
-	response := &pb.ListSecretVersionsResponse{TotalSize: int32(len(found.Versions))} //nolint:gosec // few
+	response := &pb.ListSecretVersionsResponse{TotalSize: int32(len(found.Versions))} // #nosec -- few
 	for n := len(found.Versions); n > 0; n-- {
 		response.Versions = append(response.Versions, found.version(n))
 	}

@@ -134,7 +134,7 @@ func TestStates(t *testing.T) {
 	versions := c.ListSecretVersions(t.Context(), &pb.ListSecretVersionsRequest{Parent: name})
 	for {
 		v, err := versions.Next()
-		if err == iterator.Done { //nolint:errorlint // its documented use
+		if err == iterator.Done { // its documented use
 			break
 		}
 		require.NoError(t, err)

@@ -43,7 +43,7 @@ func openStore(folder string) (store, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return store{}, fmt.Errorf("create the folder of secrets: %w", err)
 	}
-	if err := os.Chmod(folder, 0o700); err != nil { //nolint:gosec // a folder needs its x bit
+	if err := os.Chmod(folder, 0o700); err != nil { // #nosec -- a folder needs its x bit
 		return store{}, fmt.Errorf("close the folder of secrets: %w", err)
 	}
 	unfinished, err := filepath.Glob(filepath.Join(folder, ".new-*"))

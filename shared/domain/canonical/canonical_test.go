@@ -22,8 +22,10 @@ func TestForm(t *testing.T) {
 		{"numbers as ECMAScript writes them", `[1.0,4.50,2e-3,1e-7,0.000001,1E2]`, `[1,4.5,0.002,1e-7,0.000001,100]`},
 		{"names that differ only in normal form", `{"\u00e9":1,"e\u0301":2}`, "{\"e\u0301\":2,\"\u00e9\":1}"},
 		{"zero in every spelling", `[0,0.0,0e5,0E-3]`, `[0,0,0,0]`},
-		{"the limits themselves", `[9007199254740991,-9007199254740991,1e-300,123456789012.345]`,
-			`[9007199254740991,-9007199254740991,1e-300,123456789012.345]`},
+		{
+			"the limits themselves", `[9007199254740991,-9007199254740991,1e-300,123456789012.345]`,
+			`[9007199254740991,-9007199254740991,1e-300,123456789012.345]`,
+		},
 		{"an escaped backslash is no NUL", `["\\u0000"]`, `["\\u0000"]`},
 		{"32 deep", strings.Repeat("[", 32) + strings.Repeat("]", 32), strings.Repeat("[", 32) + strings.Repeat("]", 32)},
 	} {

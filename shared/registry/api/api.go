@@ -119,7 +119,7 @@ func (r Resource[F]) Create(route string) http.Handler {
 		request, err := requestOf(req, r.kind(), route, raw)
 		return createIn{request, candidate}, err
 	}, func(ctx context.Context, in createIn) (Written[F], error) {
-		w, err := r.service.Create(ctx, in.Request, in.Candidate)
+		w, err := r.service.Create(ctx, in.Request, in.Facts, in.Settable, in.Agents...)
 		return r.written(w, true, err)
 	})
 }

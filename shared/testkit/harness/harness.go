@@ -74,6 +74,18 @@ func New(t testing.TB) *Deployment {
 	return d
 }
 
+// On prepares an empty database of a server of the test's own, which adminURL
+// names as a superuser, and opens what belongs to it.
+func On(t testing.TB, adminURL string) *Deployment {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	d := &Deployment{URL: adminURL, Keys: map[domain.KeyUse]string{}}
+	d.openSecrets(ctx, t)
+	require.NoError(t, d.prepare(ctx, adminURL))
+	return d
+}
+
 // openSecrets serves the keys that all test processes share: RSA-4096 keys take
 // seconds to make, so they are made once per machine. They sign nothing but
 // tests.

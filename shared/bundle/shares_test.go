@@ -1,0 +1,74 @@
+package bundle
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/dlai-sd/plant/shared/ledger"
+	"github.com/stretchr/testify/require"
+)
+
+// TestVerifyInShares: a file that is read several times is judged alike.
+func TestVerifyInShares(t *testing.T) {
+	t.Parallel()
+	b := sampleBundles()[0]
+	whole, err := Verify(b.fsys, b.options)
+	require.NoError(t, err)
+	require.EqualValues(t, 15, whole.Amendments)
+	require.EqualValues(t, 11, whole.Entities)
+	for _, chunk := range []int64{1, 1000, 5000} {
+		shared, err := verify(b.fsys, b.options, chunk)
+		require.NoError(t, err)
+		require.Equal(t, whole, shared)
+	}
+	bad := clone(b.fsys)
+	member(t, bad, amendmentsFile, 6, "signature", strings.Repeat("A", 682)+"==")
+	_, reasons := judge(t, bad, b.options)
+	require.Equal(t, map[string]ledger.Reason{"signature": ledger.ReasonSignatureInvalid}, reasons)
+	shared, err := verify(bad, b.options, 700)
+	require.NoError(t, err)
+	require.Equal(t, reasons, reasonsOf(shared))
+}
+
+// TestSharesAreAPartition: every entity is in exactly one share, with all its
+// lines, and shares are about alike.
+func TestSharesAreAPartition(t *testing.T) {
+	t.Parallel()
+	b := sampleBundles()[0]
+	v, err := newVerifier(b.fsys, b.options, chunk)
+	require.NoError(t, err)
+	require.NoError(t, v.load())
+	s, err := v.scanAll()
+	require.NoError(t, err)
+	whole, err := v.chainsOf(s, 0, 1)
+	require.NoError(t, err)
+	require.Len(t, whole, 11)
+	merged := map[string][]line{}
+	for share := range int64(3) {
+		chains, err := v.chainsOf(s, share, 3)
+		require.NoError(t, err)
+		require.Less(t, len(chains), len(whole))
+		for id, chain := range chains {
+			require.NotContains(t, merged, id)
+			merged[id] = chain
+		}
+	}
+	require.Equal(t, whole, merged)
+}
+
+// TestKeysAreBounded: records of signing keys are held in memory, in whichever
+// file they stand.
+func TestKeysAreBounded(t *testing.T) {
+	t.Parallel()
+	b := sampleBundles()[0]
+	v, err := newVerifier(b.fsys, b.options, chunk)
+	require.NoError(t, err)
+	s := scanner{verifier: v, last: map[string]int64{}}
+	s.scan.owners = map[string]map[string]*entityHead{}
+	text := lineOf(b.fsys, keysFile, 1)
+	s.scan.keyBytes = maxKeys - int64(len(text))
+	require.NoError(t, s.taker(amendmentsFile)(1, text))
+	var not *NotBundleError
+	require.ErrorAs(t, s.taker(amendmentsFile)(2, text), &not)
+	require.NoError(t, s.taker(amendmentsFile)(3, lineOf(b.fsys, amendmentsFile, 1)))
+}
