@@ -81,7 +81,10 @@ func (k *kit) settings(t *testing.T, function string, changes map[string]string)
 	t.Helper()
 	google, err := issuer()
 	require.NoError(t, err)
-	role := map[string]string{createSkill: "plant_writer", auditRun: "plant_auditor"}[function]
+	role := map[string]string{
+		createSkill: "plant_writer", createRole: "plant_writer", birthAgent: "plant_writer",
+		auditRun: "plant_auditor", issueToken: "plant_authenticator",
+	}[function]
 	env := map[string]string{
 		"FUNCTION_TARGET": function, "PLANT_ORIGIN": harness.Origin, "GOOGLE_CLOUD_PROJECT": harness.Project,
 		"DATABASE_URL": k.As(role), "DB_POOL": "4", "SECRET_MANAGER_ENDPOINT": k.SecretsAddr,
@@ -286,16 +289,24 @@ func (a answer) problem(t *testing.T) problem {
 }
 
 type problem struct {
-	Type       string             `json:"type"`
-	Title      string             `json:"title"`
-	Status     int                `json:"status"`
-	Detail     string             `json:"detail"`
-	Code       string             `json:"code"`
-	RequestID  string             `json:"request_id"`
-	Timestamp  string             `json:"timestamp"`
-	Path       string             `json:"path"`
-	Violations []domain.Violation `json:"violations"`
-	Incident   string             `json:"incident"`
+	Type        string             `json:"type"`
+	Title       string             `json:"title"`
+	Status      int                `json:"status"`
+	Detail      string             `json:"detail"`
+	Code        string             `json:"code"`
+	RequestID   string             `json:"request_id"`
+	Timestamp   string             `json:"timestamp"`
+	Path        string             `json:"path"`
+	Violations  []domain.Violation `json:"violations"`
+	Incident    string             `json:"incident"`
+	OAuth       string             `json:"error"`
+	CurrentETag string             `json:"current_etag"` // of a 412
+	Changes     []struct {
+		Seq        int64    `json:"seq"`
+		Change     string   `json:"change"`
+		RecordedAt string   `json:"recorded_at"`
+		Fields     []string `json:"fields"`
+	} `json:"changes"`
 }
 
 // view is a skill as the tests look at it.

@@ -225,7 +225,7 @@ func (s *Service) stale(ctx context.Context, now store.Snapshot, seen ledger.Has
 	e := &StaleError{Current: ledger.Hash(now.Entity.Head.ETag)}
 	after := now.Entity
 	for i := len(now.History) - 1; i >= 0 && now.History[i].Hash != seen && len(e.Since) < maxMissed; i-- {
-		missed := Missed{Entry: now.History[i]}
+		missed := Missed{Entry: now.History[i], Fields: []string{}}
 		if i > 0 {
 			before, err := s.db.Read(ctx, after.GovernanceAgentID, after.ID, now.History[i-1].Seq)
 			if err == nil {

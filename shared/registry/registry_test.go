@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -178,9 +179,7 @@ func TestReferences(t *testing.T) {
 	parent, err := k.Get(t.Context(), k.who, domain.KindSkill, mine)
 	require.NoError(t, err)
 	require.Equal(t, []domain.ID{child}, parent.Children)
-	withdrawn := archive()
-	withdrawn.Reason = "a child rests on it, so it needs one"
-	k.amend(t, mine, withdrawn)
+	k.amend(t, mine, domain.MoveTo{To: domain.Archived, Reason: "a child rests on it", At: domain.Time(time.Now())})
 	kept := domain.Settable{ParentID: mine}
 	k.amend(t, child, domain.Evolve{Facts: skill("Child again"), Settable: kept}) // what was named before is not asked again
 	_, err = k.Create(t.Context(), request(k.who, "x"), skill("New"), kept)

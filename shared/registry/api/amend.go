@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -22,8 +21,9 @@ type amendIn struct {
 	change domain.Change
 }
 
-// Amend answers a change of one entity: what it is, decode says.
-func (r Resource[F]) amend(decode func(*http.Request) (domain.Change, []byte, error), route string) http.Handler {
+// amend answers a change of one entity: what it is, decode says. Parameters are
+// those of the query beside validate_only.
+func (r Resource[F]) amend(decode func(*http.Request) (domain.Change, []byte, error), route string, parameters ...string) http.Handler {
 	return web.Endpoint(func(req *http.Request) (amendIn, error) {
 		change, body, err := decode(req)
 		if err != nil {
@@ -41,7 +41,7 @@ func (r Resource[F]) amend(decode func(*http.Request) (domain.Change, []byte, er
 		if in.match, err = ledger.ParseHash(tag); err != nil || in.match.IsZero() {
 			in.match = ledger.HashOf([]byte(tag))
 		}
-		in.Request, err = requestOf(req, r.kind(), route, append([]byte(req.URL.RequestURI()+"\n"+tag+"\n"), body...))
+		in.Request, err = requestOf(req, r.kind(), route, append([]byte(req.URL.RequestURI()+"\n"+tag+"\n"), body...), parameters...)
 		return in, err
 	}, func(ctx context.Context, in amendIn) (Written[F], error) {
 		w, err := r.service.Amend(ctx, in.Request, in.id, in.match, in.change)
@@ -106,12 +106,9 @@ func (r Resource[F]) Move(route string) http.Handler {
 // Delete answers DELETE on one entity: it is archived, and nothing is removed.
 func (r Resource[F]) Delete(route string) http.Handler {
 	return r.amend(func(req *http.Request) (domain.Change, []byte, error) {
-		q, err := url.ParseQuery(req.URL.RawQuery)
-		if err != nil {
-			return nil, nil, web.Refuse(domain.CodeMalformed, "The query string is not well formed.")
-		}
-		return domain.MoveTo{To: domain.Archived, Reason: q.Get("reason"), At: domain.Time(time.Now())}, nil, nil
-	}, route)
+		q, err := web.Query(req, "validate_only", "reason")
+		return domain.MoveTo{To: domain.Archived, Reason: q.Get("reason"), At: domain.Time(time.Now())}, nil, err
+	}, route, "reason")
 }
 
 // assignBody names the team, null to leave it.

@@ -36,7 +36,7 @@ func (r Resource[F]) kind() domain.Kind {
 }
 
 // requestOf is what every write brings besides its content.
-func requestOf(r *http.Request, kind domain.Kind, route string, body []byte) (registry.Request, error) {
+func requestOf(r *http.Request, kind domain.Kind, route string, body []byte, parameters ...string) (registry.Request, error) {
 	who, err := auth.FromContext(r.Context())
 	if err != nil {
 		return registry.Request{}, err
@@ -45,7 +45,7 @@ func requestOf(r *http.Request, kind domain.Kind, route string, body []byte) (re
 	if err != nil {
 		return registry.Request{}, err
 	}
-	q, err := web.Query(r, "validate_only")
+	q, err := web.Query(r, append(parameters, "validate_only")...)
 	if err != nil {
 		return registry.Request{}, err
 	}
@@ -269,7 +269,7 @@ func problemOf(err error) error {
 	}
 	var changes []web.Change
 	for _, e := range stale.Since {
-		changes = append(changes, web.Change{Seq: e.Seq, Change: e.Change, RecordedAt: e.RecordedAt.UTC().Format(domain.TimeLayout)})
+		changes = append(changes, web.Change{Seq: e.Seq, Change: e.Change, RecordedAt: e.RecordedAt.UTC().Format(domain.TimeLayout), Fields: e.Fields})
 	}
 	return web.Stale(stale.Current.String(), changes)
 }

@@ -113,6 +113,9 @@ func fullOf[F domain.Facts](s store.Snapshot) (Full[F], error) {
 		Basic: basic, AmendmentCount: s.Count, EvolutionMarkers: s.Breaking, ChildIDs: s.Children,
 		L0ComplianceStatus: map[string]string{},
 	}
+	if basic.EntityType == domain.KindTeam {
+		f.Roster = &Roster{Agents: s.Agents, Skills: s.Skills}
+	}
 	if s.Count == 0 { // nothing was written (validate_only): there is no chain to speak of
 		return f, nil
 	}
