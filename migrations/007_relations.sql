@@ -1,26 +1,11 @@
 -- +goose Up
--- What rests on what, and the rules about relations that only the database can
--- hold between transactions that do not see each other. Each is asked at the end
+-- The rules about relations that only the database can hold between transactions
+-- that do not see each other. Each is asked at the end
 -- of a write's own transaction; an advisory lock makes those that could break the
 -- rule together wait for one another.
 --
 -- SQLSTATEs: PL007 an ancestor would be its own descendant; PL008 a living team
 -- would be without an agent.
-
--- Every reference between entities, one row each: who (source) names whom (target)
--- in which field. Row-level security of the tables decides what a reader sees.
-CREATE VIEW entity_reference WITH (security_invoker = true) AS
-SELECT job_role_id AS source, skill_id AS target, 'required_skills' AS field FROM job_role_skill
-UNION ALL SELECT id, industry_id, 'industry_id' FROM job_role WHERE industry_id IS NOT NULL
-UNION ALL SELECT id, job_role_id, 'job_role_id' FROM team
-UNION ALL SELECT id, skill_id, 'skill_id' FROM agent
-UNION ALL SELECT id, job_role_id, 'job_role_id' FROM agent
-UNION ALL SELECT id, industry_id, 'industry_id' FROM agent
-UNION ALL SELECT id, team_id, 'team_id' FROM agent WHERE team_id IS NOT NULL
-UNION ALL SELECT id, parent_id, 'parent_id' FROM entity WHERE parent_id IS NOT NULL
-UNION ALL SELECT id, superseded_by, 'superseded_by' FROM entity WHERE superseded_by IS NOT NULL;
-
-GRANT SELECT ON entity_reference TO plant_writer, plant_reader, plant_certifier, plant_auditor, plant_drift;
 
 -- Raises PL007 if one of these entities is now its own ancestor. All changes of
 -- parents of one tenant and kind pass here one after the other.

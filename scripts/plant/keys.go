@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/dlai-sd/plant/shared/domain"
@@ -13,41 +12,27 @@ import (
 type keysCmd struct {
 	Init keysInitCmd `cmd:"" help:"Make the keys that are missing and introduce them into the ledger."`
 	List keysListCmd `cmd:"" help:"List the keys; the root's id is what an auditor pins."`
+
+	Rotate   keysRotateCmd   `cmd:"" help:"Make a new key of a use and retire the one before."`
+	Retire   keysRetireCmd   `cmd:"" help:"Retire a key: what it signed before holds."`
+	Revoke   keysRevokeCmd   `cmd:"" help:"Revoke a key from a log index on: what it signed since does not count."`
+	Reattest keysReattestCmd `cmd:"" help:"Say again, under the key in force, what a revoked key signed."`
 }
 
 type keysInitCmd struct{}
 
 // Run makes what is missing; a second run changes nothing.
 func (keysInitCmd) Run(a *app) error {
-	ctx, cancel := context.WithTimeout(a.ctx, 5*time.Minute)
-	defer cancel()
-	db, err := a.openDB(a.settings.OperatorURL, "PLANT_OPERATOR_DATABASE_URL")
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	project, err := need(a.settings.Project, "GOOGLE_CLOUD_PROJECT")
-	if err != nil {
-		return err
-	}
-	origin, err := need(a.settings.Origin, "PLANT_ORIGIN")
-	if err != nil {
-		return err
-	}
-	source, closeSource, err := a.openSecrets()
-	if err != nil {
-		return err
-	}
-	defer closeSource()
-	ring := registry.Keyring{DB: db, Secrets: source, Project: project, Origin: origin, Log: slog.New(slog.DiscardHandler)}
-	versions, err := ring.Ensure(ctx, func(use domain.KeyUse) { fmt.Fprintf(a.stderr, "introduced the %s key\n", use) })
-	if err != nil {
-		return err
-	}
-	return a.print(versions, func() {
-		for _, use := range registry.KeyUses() {
-			fmt.Fprintf(a.stdout, "%-14s %s\n", use, versions[use])
+	return a.withKeyring(func(ctx context.Context, ring registry.Keyring) error {
+		versions, err := ring.Ensure(ctx, func(use domain.KeyUse) { fmt.Fprintf(a.stderr, "introduced the %s key\n", use) })
+		if err != nil {
+			return err
 		}
+		return a.print(versions, func() {
+			for _, use := range registry.KeyUses() {
+				fmt.Fprintf(a.stdout, "%-14s %s\n", use, versions[use])
+			}
+		})
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	_ "embed" // the catalogue
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
-	"github.com/dlai-sd/plant/shared/keys"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/store"
 )
@@ -28,10 +28,19 @@ const (
 var genesisCatalogue []byte
 
 // catalogue is what genesis.json holds: entities in the form in which the API
-// takes them.
+// takes them, but that they name one another by external id.
 type catalogue struct {
 	Industries []domain.Input[domain.Industry] `json:"industries"`
 	Skills     []domain.Input[domain.Skill]    `json:"skills"`
+	JobRoles   []domain.Input[domain.JobRole]  `json:"job_roles"`
+	Agents     []domain.Input[domain.Agent]    `json:"agents"`
+	Teams      []teamEntry                     `json:"teams"`
+}
+
+// teamEntry is a team with its first agents.
+type teamEntry struct {
+	Team   domain.Input[domain.Team] `json:",embed"`
+	Agents []domain.ID               `json:"agents"`
 }
 
 type seedCmd struct{}
@@ -72,14 +81,97 @@ func (a *app) seed(ctx context.Context) (seeded, error) {
 	}
 	defer closeService()
 	var total seeded
-	for kind, items := range map[domain.Kind][]registry.Candidate{
-		domain.KindIndustry: candidatesOf(c.Industries), domain.KindSkill: candidatesOf(c.Skills),
+	// What is named comes before what names it.
+	for _, step := range []struct {
+		kind  domain.Kind
+		items func(named) []registry.Candidate
+	}{
+		{domain.KindIndustry, func(named) []registry.Candidate { return candidatesOf(c.Industries) }},
+		{domain.KindSkill, func(named) []registry.Candidate { return candidatesOf(c.Skills) }},
+		{domain.KindJobRole, func(n named) []registry.Candidate { return candidatesOf(n.roles(c.JobRoles)) }},
+		{domain.KindAgent, func(n named) []registry.Candidate { return candidatesOf(n.agents(c.Agents)) }},
+		{domain.KindTeam, func(n named) []registry.Candidate { return n.teams(c.Teams) }},
 	} {
-		if err := seedKind(ctx, service, who, kind, items, &total); err != nil {
+		names, err := service.ByExternalID(ctx, who, c.externalIDs())
+		if err != nil {
+			return total, err
+		}
+		if err := seedKind(ctx, service, who, step.kind, step.items(names), &total); err != nil {
 			return total, err
 		}
 	}
 	return total, nil
+}
+
+// externalIDs are those of everything in the catalogue.
+func (c catalogue) externalIDs() []string {
+	var ids []string
+	for _, in := range c.Industries {
+		ids = append(ids, in.Settable.ExternalID)
+	}
+	for _, in := range c.Skills {
+		ids = append(ids, in.Settable.ExternalID)
+	}
+	for _, in := range c.JobRoles {
+		ids = append(ids, in.Settable.ExternalID)
+	}
+	for _, in := range c.Agents {
+		ids = append(ids, in.Settable.ExternalID)
+	}
+	for _, in := range c.Teams {
+		ids = append(ids, in.Team.Settable.ExternalID)
+	}
+	return ids
+}
+
+// named are the ids of what is in the registry, by external id. What is not
+// there yet keeps its external id, and is then refused as a reference.
+type named map[string]domain.ID
+
+func (n named) of(external domain.ID) domain.ID {
+	if id, ok := n[string(external)]; ok {
+		return id
+	}
+	return external
+}
+
+func (n named) all(externals []domain.ID) []domain.ID {
+	ids := make([]domain.ID, len(externals))
+	for i, external := range externals {
+		ids[i] = n.of(external)
+	}
+	return ids
+}
+
+func (n named) roles(inputs []domain.Input[domain.JobRole]) []domain.Input[domain.JobRole] {
+	list := slices.Clone(inputs)
+	for i := range list {
+		f := &list[i].Facts
+		f.RequiredSkills, f.IndustryID = n.all(f.RequiredSkills), n.of(f.IndustryID)
+	}
+	return list
+}
+
+func (n named) agents(inputs []domain.Input[domain.Agent]) []domain.Input[domain.Agent] {
+	list := slices.Clone(inputs)
+	for i := range list {
+		f := &list[i].Facts
+		f.SkillID, f.JobRoleID, f.IndustryID = n.of(f.SkillID), n.of(f.JobRoleID), n.of(f.IndustryID)
+	}
+	return list
+}
+
+func (n named) teams(entries []teamEntry) []registry.Candidate {
+	inputs := make([]domain.Input[domain.Team], len(entries))
+	for i, e := range entries {
+		inputs[i] = e.Team
+		inputs[i].Facts.JobRoleID = n.of(e.Team.Facts.JobRoleID)
+	}
+	list := candidatesOf(inputs)
+	for i, e := range entries {
+		list[i].Agents = n.all(e.Agents)
+	}
+	return list
 }
 
 func seedKind(ctx context.Context, s *registry.Service, who auth.Principal, kind domain.Kind, items []registry.Candidate, total *seeded) error {
@@ -141,7 +233,7 @@ func (a *app) openRegistry(ctx context.Context) (*registry.Service, func(), erro
 		return nil, nil, err
 	}
 	s, err := registry.New(registry.Config{
-		DB: db, Keys: source.Hold(keys.Pinned(version), time.Now), Origin: a.settings.Origin, Log: slog.New(slog.DiscardHandler),
+		DB: db, Keys: source.Hold(registry.Successor(source, db, version), time.Now), Origin: a.settings.Origin, Log: slog.New(slog.DiscardHandler),
 	})
 	return s, func() { closeSource(); db.Close() }, err
 }

@@ -58,7 +58,7 @@ func TestRealServers(t *testing.T) {
 		for _, program := range descendants(t, s.process.PID()) {
 			programs[program]++
 		}
-		require.Equal(t, map[string]int{"functions": 2}, programs)
+		require.Equal(t, map[string]int{"functions": 5}, programs)
 	})
 	bread := s.create(t, "bread", breadBody)
 	require.Contains(t, must(t, s.env(), "show", "bread", "--history").stdout, bread.VersionHash)

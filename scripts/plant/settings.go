@@ -28,6 +28,8 @@ type settings struct {
 	OperatorURL string `json:"operator_url" env:"PLANT_OPERATOR_DATABASE_URL, overwrite"`
 	WriterURL   string `json:"writer_url" env:"PLANT_WRITER_DATABASE_URL, overwrite"`
 
+	CertifierURL string `json:"certifier_url" env:"PLANT_CERTIFIER_DATABASE_URL, overwrite"`
+
 	Project       string `json:"project" env:"GOOGLE_CLOUD_PROJECT, overwrite"`
 	Origin        string `json:"origin" env:"PLANT_ORIGIN, overwrite"`
 	SecretManager string `json:"secret_manager" env:"SECRET_MANAGER_ENDPOINT, overwrite"`

@@ -204,7 +204,8 @@ func (s *stack) token(audience string) (string, error) { return s.issuer.Token(a
 
 func (s *stack) migrate(ctx context.Context) error {
 	st := &s.app.settings
-	st.MigratorURL, st.OperatorURL, st.WriterURL = s.database("plant_migrator"), s.database("plant_operator"), s.database("plant_writer")
+	st.MigratorURL, st.OperatorURL = s.database("plant_migrator"), s.database("plant_operator")
+	st.WriterURL, st.CertifierURL = s.database("plant_writer"), s.database("plant_certifier")
 	return migrations.Up(ctx, st.MigratorURL, func(name string) { fmt.Fprintf(s.app.stderr, "    %s\n", name) })
 }
 

@@ -74,6 +74,13 @@ func (s *Service) List(ctx context.Context, who auth.Principal, f store.Filter, 
 	return rows, refusal(err, nil)
 }
 
+// ByExternalID returns the ids of the caller's entities, of any kind, by their
+// external ids; what there is not is missing.
+func (s *Service) ByExternalID(ctx context.Context, who auth.Principal, externalIDs []string) (map[string]domain.ID, error) {
+	_, byExternal, err := s.db.Taken(ctx, who.GovernanceAgent, "", nil, externalIDs)
+	return byExternal, refusal(err, nil)
+}
+
 // Proofs returns up to limit amendments of an entity of a kind behind a seq,
 // ascending, each with what verifies it alone.
 func (s *Service) Proofs(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID, after int64, limit int) ([]store.Proof, error) {

@@ -24,12 +24,28 @@ type Dependent struct {
 	Distance          int // 1: it names the entity itself
 }
 
+// references are all between entities, one row each: who (source) names whom
+// (target) in which field. Row-level security decides what a tenant sees of them.
+const references = `
+reference (source, target, field) AS (
+	SELECT job_role_id, skill_id, 'required_skills' FROM public.job_role_skill
+	UNION ALL SELECT id, industry_id, 'industry_id' FROM public.job_role
+	UNION ALL SELECT id, job_role_id, 'job_role_id' FROM public.team
+	UNION ALL SELECT id, skill_id, 'skill_id' FROM public.agent
+	UNION ALL SELECT id, job_role_id, 'job_role_id' FROM public.agent
+	UNION ALL SELECT id, industry_id, 'industry_id' FROM public.agent
+	UNION ALL SELECT id, team_id, 'team_id' FROM public.agent
+	UNION ALL SELECT id, parent_id, 'parent_id' FROM public.entity
+	UNION ALL SELECT id, superseded_by, 'superseded_by' FROM public.entity
+)`
+
 const selectDependents = `
-WITH RECURSIVE rests (source, target, field, distance) AS (
-	SELECT r.source, r.target, r.field, 1 FROM public.entity_reference r WHERE r.target = $1
+WITH RECURSIVE` + references + `,
+rests (source, target, field, distance) AS (
+	SELECT r.source, r.target, r.field, 1 FROM reference r WHERE r.target = $1
 	UNION
 	SELECT r.source, r.target, r.field, d.distance + 1
-	FROM rests d JOIN public.entity_reference r ON r.target = d.source WHERE d.distance < $2
+	FROM rests d JOIN reference r ON r.target = d.source WHERE d.distance < $2
 )
 SELECT e.id, e.entity_type, e.governance_agent_id, coalesce(e.name, ''), e.status, d.field, d.target, d.distance
 FROM (SELECT DISTINCT ON (source) * FROM rests ORDER BY source, distance, field) d
