@@ -38,6 +38,11 @@ demo: build ## Start a stack, create a skill, prove its record, stop
 test: ## Run every test on a real PostgreSQL and Redis (PACKAGES=./...)
 	@$(TESTSTACK) -- go test -timeout 10m $(PACKAGES)
 
+.PHONY: bench
+bench: build ## Measure every goal against a bound of the same run; also as bin/bench.json
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./scripts/bench
+	@bin/bench -json bin/bench.json
+
 .PHONY: chaos
 chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_SEED=)
 	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) go test -v -count=1 -timeout 30m ./scripts/chaos

@@ -8,22 +8,23 @@ import (
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // columns are rows turned on their side, as unnest wants them.
 type columns struct {
 	rows    []Row
-	batchID *string // of the one batch signature, nil where each row has its own
+	batchID pgtype.UUID // of the one batch signature, NULL where each row has its own
 
-	ids, types, owners, nameKeys, records, states  []string
+	ids, batchIDs                                  []pgtype.UUID
+	types, owners, nameKeys, records, states       []string
 	changes, authors, keyIDs, algorithms           []string
 	seqs                                           []int64
 	times                                          []time.Time
 	breaking, authored                             []bool
 	hashes, prevHashes, stateHashes, constitutions [][]byte
 	salts, signatures, batchPaths                  [][]byte
-	batchIDs                                       []*string
-	batchIndexes                                   []*int32
+	batchIndexes                                   []pgtype.Int4
 }
 
 func columnsOf(rows []Row) (columns, error) {
@@ -33,8 +34,7 @@ func columnsOf(rows []Row) (columns, error) {
 		if err != nil {
 			return c, fmt.Errorf("name a signature batch: %w", err)
 		}
-		text := id.String()
-		c.batchID = &text
+		c.batchID = pgtype.UUID{Bytes: id, Valid: true}
 	}
 	for _, r := range rows {
 		c.add(r)
@@ -59,7 +59,7 @@ func (c columns) only(f func(Row) bool) columns {
 func (c *columns) add(r Row) {
 	a, rec := r.Amendment, r.Amendment.Record
 	c.rows = append(c.rows, r)
-	c.ids = append(c.ids, rec.EntityID)
+	c.ids = append(c.ids, uuidOf(rec.EntityID))
 	c.types = append(c.types, rec.EntityType)
 	c.owners = append(c.owners, rec.GovernanceAgentID)
 	c.nameKeys = append(c.nameKeys, r.NameKey)
@@ -81,13 +81,20 @@ func (c *columns) add(r Row) {
 	c.addSignature(a)
 }
 
+// uuidOf is an id in the driver's binary form. What is no UUID, which no record
+// that was sealed holds, becomes NULL, which every table refuses.
+func uuidOf(text string) pgtype.UUID {
+	id, err := uuid.Parse(text)
+	return pgtype.UUID{Bytes: id, Valid: err == nil}
+}
+
 // addSignature: a direct signature stands in the amendment's row; a batch's
 // stands once, in its own table, and the row keeps index and path.
 func (c *columns) addSignature(a ledger.Amendment) {
 	if a.Batch == nil {
 		c.signatures = append(c.signatures, a.Signature)
-		c.batchIDs = append(c.batchIDs, nil)
-		c.batchIndexes = append(c.batchIndexes, nil)
+		c.batchIDs = append(c.batchIDs, pgtype.UUID{})
+		c.batchIndexes = append(c.batchIndexes, pgtype.Int4{})
 		c.batchPaths = append(c.batchPaths, nil)
 		return
 	}
@@ -98,6 +105,6 @@ func (c *columns) addSignature(a ledger.Amendment) {
 	}
 	c.signatures = append(c.signatures, nil)
 	c.batchIDs = append(c.batchIDs, c.batchID)
-	c.batchIndexes = append(c.batchIndexes, &index)
+	c.batchIndexes = append(c.batchIndexes, pgtype.Int4{Int32: index, Valid: true})
 	c.batchPaths = append(c.batchPaths, path)
 }

@@ -144,5 +144,9 @@ func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(from)
 	require.NoError(t, err)
+	// A process that another test forks in the meantime would hold the file open
+	// for writing, and nobody can run it then (ETXTBSY).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	require.NoError(t, os.WriteFile(to, b, 0o755)) // #nosec -- it is a program
 }
