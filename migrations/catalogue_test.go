@@ -112,10 +112,10 @@ func TestFunctionsAreGrantedAsWritten(t *testing.T) {
 	require.Equal(t,
 		[]string{
 			"archived_after_shared to plant_reader", "archived_after_shared to plant_writer",
-			"invisible to plant_writer",
+			"invisible to plant_writer", "require_agents to plant_writer", "require_no_cycle to plant_writer",
 			"require_principal to plant_auditor", "require_principal to plant_certifier",
 			"require_principal to plant_drift", "require_principal to plant_writer",
-			"require_agents to plant_writer", "require_no_cycle to plant_writer", "require_visible to plant_writer",
+			"require_visible to plant_writer",
 		},
 		column(t, conn, `SELECT proname || ' to ' || a.grantee::regrole FROM pg_proc p, aclexplode(proacl) a
 			WHERE pronamespace = 'public'::regnamespace AND a.grantee <> 'plant_owner'::regrole

@@ -48,7 +48,7 @@ func TestSession(t *testing.T) {
 		history := must(t, s.env(), "show", "bread", "--history")
 		require.Contains(t, history.stdout, bread.VersionHash)
 		require.Contains(t, history.stderr, "Verified here: signature, opening and link of 1 amendments.")
-		require.Equal(t, "Genesis catalogue: 0 created, 38 already there.\n", must(t, s.env(), "seed").stdout)
+		require.Equal(t, "Genesis catalogue: 0 created, 60 already there.\n", must(t, s.env(), "seed").stdout)
 	}
 	t.Run("Ctrl-C", func(t *testing.T) {
 		all := descendants(t, s.process.PID())
@@ -116,7 +116,7 @@ func testGreeting(t *testing.T, s *running) {
 	require.Contains(t, out, "bin/plant show bread --record")
 	require.Contains(t, out, "export PLANT_DIR="+s.dir, "the commands must find this stack")
 	require.NotContains(t, out, "introduced")
-	for _, step := range []string{"PostgreSQL", "001_base_entity.sql", "root", "38 entities", "functions"} {
+	for _, step := range []string{"PostgreSQL", "001_base_entity.sql", "root", "60 entities", "functions"} {
 		require.Contains(t, err, step, "progress goes to stderr")
 		require.NotContains(t, out, "  "+step+"\n")
 	}
@@ -197,7 +197,7 @@ func testNotFound(t *testing.T, s *running) {
 func testSeed(t *testing.T, s *running) {
 	var done seeded
 	require.NoError(t, json.Unmarshal([]byte(must(t, s.env(), "--json", "seed").stdout), &done))
-	require.Equal(t, seeded{Created: 0, Present: 38}, done)
+	require.Equal(t, seeded{Created: 0, Present: 60}, done)
 }
 
 func testOperator(t *testing.T, s *running) {
