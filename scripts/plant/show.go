@@ -36,12 +36,12 @@ func (c showCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	id, err := c.resolve(a, to)
+	path, err := c.resolve(a, to)
 	if err != nil {
 		return err
 	}
 	if c.History || c.Record {
-		chain, err := readChain(a, to, id)
+		chain, err := readChain(a, to, path)
 		if err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func (c showCmd) Run(a *app) error {
 		return nil
 	}
 	var entity jsontext.Value
-	if err := to.get(a.ctx, skillsPath+"/"+url.PathEscape(id), nil, &entity); err != nil {
+	if err := to.get(a.ctx, path, nil, &entity); err != nil {
 		return err
 	}
 	if err := entity.Indent(jsontext.WithIndent("  ")); err != nil {
@@ -68,31 +68,56 @@ func (c showCmd) Run(a *app) error {
 	return err
 }
 
-// resolve turns an external_id into an id.
+// collections are where entities are, by the API's paths.
+func collections() []string {
+	return []string{
+		skillsPath, "/api/v1/genesis/job-roles", "/api/v1/genesis/industries", "/api/v1/teams", "/api/v1/agents",
+	}
+}
+
+// resolve finds an entity of any kind by its id or its external_id, and returns
+// its path. An archived one is found by its amendments.
 func (c showCmd) resolve(a *app, to *client) (string, error) {
+	for _, collection := range collections() {
+		path, found, err := c.look(a, to, collection)
+		if err != nil || found {
+			return path, err
+		}
+	}
+	return "", nothingThere()
+}
+
+func (c showCmd) look(a *app, to *client, collection string) (path string, found bool, err error) {
 	if domain.ID(c.ID).Valid() {
-		return c.ID, nil
+		path = collection + "/" + c.ID
+		var page web.List[api.Amendment]
+		err := to.get(a.ctx, path+"/amendments", url.Values{"limit": {"1"}}, &page)
+		var p *problem
+		if errors.As(err, &p) && p.Status == http.StatusNotFound {
+			return "", false, nil
+		}
+		return path, err == nil, err
 	}
 	var list struct {
 		Items []struct {
 			ID string `json:"id"`
 		} `json:"items"`
 	}
-	if err := to.get(a.ctx, skillsPath, url.Values{"external_id": {c.ID}}, &list); err != nil {
-		return "", err
+	if err := to.get(a.ctx, collection, url.Values{"external_id": {c.ID}, "include_archived": {"true"}}, &list); err != nil {
+		return "", false, err
 	}
 	if len(list.Items) == 0 {
-		return "", nothingThere()
+		return "", false, nil
 	}
-	return list.Items[0].ID, nil
+	return collection + "/" + list.Items[0].ID, true, nil
 }
 
-func readChain(a *app, to *client, id string) ([]api.Amendment, error) {
+func readChain(a *app, to *client, path string) ([]api.Amendment, error) {
 	var chain []api.Amendment
 	query := url.Values{}
 	for range maxPages {
 		var page web.List[api.Amendment]
-		err := to.get(a.ctx, skillsPath+"/"+url.PathEscape(id)+"/amendments", query, &page)
+		err := to.get(a.ctx, path+"/amendments", query, &page)
 		var p *problem
 		if errors.As(err, &p) && p.Status == http.StatusNotFound {
 			return nil, nothingThere()

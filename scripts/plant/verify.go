@@ -107,11 +107,14 @@ func (a *app) verifyImported(to *client, lines []source, refused map[int]bool) (
 		if refused[i+1] {
 			continue
 		}
-		id, err := (showCmd{ID: line.ID}).resolve(a, to)
+		path, found, err := (showCmd{ID: line.ID}).look(a, to, skillsPath)
+		if err == nil && !found {
+			err = nothingThere()
+		}
 		if err != nil {
 			return checked, fmt.Errorf("line %d: %w", i+1, err)
 		}
-		chain, err := readChain(a, to, id)
+		chain, err := readChain(a, to, path)
 		if err == nil {
 			err = verifyChain(chain)
 		}

@@ -210,6 +210,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"a folder where a file should be": func(fsys fstest.MapFS) {
 			fsys[checkpointFile] = &fstest.MapFile{Mode: fs.ModeDir | 0o755}
 		},
+		"a pipe": func(fsys fstest.MapFS) { fsys[checkpointFile].Mode = fs.ModeNamedPipe | 0o644 },
 		"too many files": func(fsys fstest.MapFS) {
 			for i := range maxFiles {
 				fsys["more/"+string(rune(0x4e00+i))] = &fstest.MapFile{Mode: 0o644}

@@ -30,7 +30,7 @@ const (
 
 // read reads a whole file of at most limit bytes.
 func read(fsys fs.FS, name string, limit int64) ([]byte, error) {
-	f, err := openFile(fsys, name, limit)
+	f, err := openFile(fsys, name)
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +56,8 @@ func readIfThere(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	return b, err
 }
 
-// openFile opens a regular file of at most limit bytes, by what its folder says.
-func openFile(fsys fs.FS, name string, limit int64) (fs.File, error) {
+// openFile opens a regular file.
+func openFile(fsys fs.FS, name string) (fs.File, error) {
 	info, err := fs.Stat(fsys, name) // before it is opened: opening a pipe would wait for ever
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -66,8 +66,6 @@ func openFile(fsys fs.FS, name string, limit int64) (fs.File, error) {
 		return nil, &NotBundleError{File: name, Detail: "cannot be read", Err: err}
 	case !info.Mode().IsRegular():
 		return nil, &NotBundleError{File: name, Detail: "not a file"}
-	case info.Size() > limit:
-		return nil, &NotBundleError{File: name, Detail: "too large"}
 	}
 	f, err := fsys.Open(name)
 	if err != nil {
@@ -87,7 +85,7 @@ func limitOf(file string) int64 {
 // eachLine gives every line of a file of at most limit bytes to take, and returns
 // the file's SHA-256. What take gets is valid until it returns.
 func eachLine(fsys fs.FS, name string, limit int64, take func(number int, b []byte) error) (ledger.Hash, error) {
-	f, err := openFile(fsys, name, limit)
+	f, err := openFile(fsys, name)
 	if err != nil {
 		return ledger.Hash{}, err
 	}

@@ -1,6 +1,9 @@
 package bundle
 
 import (
+	"bytes"
+	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,16 +33,54 @@ func TestVerifyInShares(t *testing.T) {
 	require.Equal(t, reasons, reasonsOf(shared))
 }
 
+// scanned is a verifier after its first reading.
+type scanned struct {
+	*verifier
+	scanned *scan
+}
+
+func newScan(t *testing.T, fsys fs.FS, o Options) scanned {
+	t.Helper()
+	v, err := newVerifier(fsys, o, chunk)
+	require.NoError(t, err)
+	require.NoError(t, v.load())
+	s, err := v.scanAll()
+	require.NoError(t, err)
+	return scanned{v, s}
+}
+
+// TestVerifyInAnyOrder: lines that stand in reverse are out of order, and else say
+// the same.
+func TestVerifyInAnyOrder(t *testing.T) {
+	t.Parallel()
+	h := newHistory()
+	last := h.entries[slices.IndexFunc(h.entries, func(e ledger.Entry) bool { return e.Record.Change == "erased" })]
+	h.say(h.keys.amendment, after(last.Amendment, "evolved", `{"name":"Skill 10, best","status":"certified"}`))
+	fsys := h.pack(Scope{ScopeGovernanceAgent, "acme"})
+	lines := bytes.SplitAfter(bytes.TrimSuffix(fsys[amendmentsFile].Data, []byte("\n")), []byte("\n"))
+	lines[len(lines)-1] = append(lines[len(lines)-1], '\n')
+	slices.Reverse(lines)
+	fsys[amendmentsFile].Data = bytes.Join(lines, nil)
+	_, reasons := judge(t, fsys, h.options())
+	require.Equal(t, reasonMap{"integrity": ReasonLogOrder}, reasons)
+
+	v := newScan(t, fsys, h.options())
+	chains, err := v.chainsOf(v.scanned, 0, 1)
+	require.NoError(t, err)
+	faults := v.judgeKeys(v.scanned.keys)
+	for _, chain := range chains {
+		v.judgeChain(chain, faults)
+	}
+	require.Nil(t, v.integrity.offender, "each chain is judged in log order")
+}
+
 // TestSharesAreAPartition: every entity is in exactly one share, with all its
 // lines, and shares are about alike.
 func TestSharesAreAPartition(t *testing.T) {
 	t.Parallel()
 	b := sampleBundles()[0]
-	v, err := newVerifier(b.fsys, b.options, chunk)
-	require.NoError(t, err)
-	require.NoError(t, v.load())
-	s, err := v.scanAll()
-	require.NoError(t, err)
+	v := newScan(t, b.fsys, b.options)
+	s := v.scanned
 	whole, err := v.chainsOf(s, 0, 1)
 	require.NoError(t, err)
 	require.Len(t, whole, 11)

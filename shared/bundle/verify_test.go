@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"encoding/pem"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,22 +45,6 @@ func TestVerifyRollback(t *testing.T) {
 	o.Seen = h.checkpoint(h.tree.Size())
 	_, reasons := judge(t, fsys, o)
 	require.Equal(t, reasonMap{"freshness": ReasonRollback}, reasons)
-}
-
-// TestVerifyInAnyOrder: lines that stand in reverse are out of order, and else say
-// the same.
-func TestVerifyInAnyOrder(t *testing.T) {
-	t.Parallel()
-	h := newHistory()
-	last := h.entries[slices.IndexFunc(h.entries, func(e ledger.Entry) bool { return e.Record.Change == "erased" })]
-	h.say(h.keys.amendment, after(last.Amendment, "evolved", `{"name":"Skill 10, best","status":"certified"}`))
-	fsys := h.pack(Scope{ScopeGovernanceAgent, "acme"})
-	lines := bytes.SplitAfter(bytes.TrimSuffix(fsys[amendmentsFile].Data, []byte("\n")), []byte("\n"))
-	lines[len(lines)-1] = append(lines[len(lines)-1], '\n')
-	slices.Reverse(lines)
-	fsys[amendmentsFile].Data = bytes.Join(lines, nil)
-	_, reasons := judge(t, fsys, h.options())
-	require.Equal(t, reasonMap{"integrity": ReasonLogOrder}, reasons)
 }
 
 // member sets a member of a JSON file, or of one of its lines (from 1).
@@ -196,17 +181,32 @@ func TestVerifyFinds(t *testing.T) {
 			lines := strings.SplitAfter(string(fsys[checkpointFile].Data), "\n")
 			fsys[checkpointFile].Data = []byte(strings.Join(lines[:4], "") + "— plant.example/bundle-test AAAAAAAA\n")
 		}, reasonMap{"signature": translog.ReasonCheckpointSignatureInvalid}},
+		{"a checkpoint comes after records", acme, func(t *testing.T, fsys fstest.MapFS, _ *Options) {
+			fsys[checkpointFile].Data[3] ^= 1
+			member(t, fsys, amendmentsFile, 3, "signature", "QQ==")
+		}, reasonMap{"signature": ledger.ReasonSignatureInvalid}},
+		{"a whole file comes before records", acme, func(t *testing.T, fsys fstest.MapFS, _ *Options) {
+			member(t, fsys, amendmentsFile, 2, "opening", object{"salt": ledger.Hash{}, "state": "{}"})
+			fsys[amendmentsFile].Data = append(fsys[amendmentsFile].Data, lineOf(fsys, amendmentsFile, 5)...)
+		}, reasonMap{"integrity": ReasonLogOrder}},
 		{"a heads record that is none", acme, func(t *testing.T, fsys fstest.MapFS, _ *Options) {
 			member(t, fsys, headsFile, 0, "record", "{}")
 		}, reasonMap{"signature": translog.ReasonHeadsMalformed, "completeness": translog.ReasonHeadsMalformed, "freshness": ReasonHeadsInvalid}},
 		{"a constitution of another name", acme, func(_ *testing.T, fsys fstest.MapFS, _ *Options) {
 			fsys["constitutions/"+strings.Repeat("0", 64)+".json"] = &fstest.MapFile{Data: []byte(testRules), Mode: 0o644}
 		}, reasonMap{"integrity": ReasonConstitutionMalformed}},
+		{"a constitution that is not canonical", acme, func(_ *testing.T, fsys fstest.MapFS, _ *Options) {
+			fsys["constitutions/"+ledger.HashOf([]byte("{ }")).String()+".json"] = &fstest.MapFile{Data: []byte("{ }"), Mode: 0o644}
+		}, reasonMap{"integrity": ReasonConstitutionMalformed}},
 		{"a constitution changed", acme, func(_ *testing.T, fsys fstest.MapFS, _ *Options) {
 			fsys["constitutions/"+ledger.HashOf([]byte(testRules)).String()+".json"].Data[2] = 'x'
 		}, reasonMap{"integrity": ledger.ReasonConstitutionUnknown}},
 		{"the PEM file of a key nobody introduced", acme, func(_ *testing.T, fsys fstest.MapFS, _ *Options) {
-			fsys["keys/"+strings.Repeat("0", 64)+".pem"] = &fstest.MapFile{Data: []byte("x"), Mode: 0o644}
+			fsys["keys/"+strings.Repeat("0", 64)+".pem"] = &fstest.MapFile{Data: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY"}), Mode: 0o644}
+		}, reasonMap{"signature": ReasonPEMMismatch}},
+		{"the PEM file of another key", acme, func(_ *testing.T, fsys fstest.MapFS, _ *Options) {
+			k := keysOnce()
+			fsys["keys/"+k.root.id+".pem"].Data = fsys["keys/"+k.checkpointID+".pem"].Data
 		}, reasonMap{"signature": ReasonPEMMismatch}},
 		{
 			"half a sample", acme, func(_ *testing.T, fsys fstest.MapFS, _ *Options) { delete(fsys, sampleSignature) },
@@ -231,6 +231,9 @@ func TestVerifyFinds(t *testing.T) {
 			"another fork was seen", all, func(_ *testing.T, _ fstest.MapFS, o *Options) { o.Seen = sampleBundles()[acme].seen },
 			reasonMap{"freshness": ReasonSeenInconsistent},
 		},
+		{"another fork was seen, by a tenant", acme, func(_ *testing.T, _ fstest.MapFS, o *Options) {
+			o.Seen = sampleBundles()[all].seen
+		}, reasonMap{"freshness": ReasonSeenInconsistent}},
 		{
 			"another fork of the same size was seen", acme, func(_ *testing.T, _ fstest.MapFS, o *Options) { o.Seen = sampleBundles()[all].same },
 			reasonMap{"freshness": ReasonSeenInconsistent},

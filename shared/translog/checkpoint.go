@@ -150,7 +150,7 @@ func JudgeCheckpoint(ring *ledger.Keyring, msg []byte) (Checkpoint, error) {
 	var ids []string
 	var keys []ed25519.PublicKey
 	for _, key := range ring.Keys() {
-		if pub, ok := key.Public.(ed25519.PublicKey); ok && key.Use == ledger.UseCheckpoint {
+		if pub, ok := key.Public.(ed25519.PublicKey); ok {
 			ids, keys = append(ids, key.ID), append(keys, pub)
 		}
 	}

@@ -71,6 +71,23 @@ func TestEveryByteOfACheckpointCounts(t *testing.T) {
 	}
 }
 
+// TestCheckpointSpareBits: the last letter of a signature has two bits that say
+// nothing, and must be zero.
+func TestCheckpointSpareBits(t *testing.T) {
+	t.Parallel()
+	signed := must(testCheckpoint().Sign(noteKey()))
+	at := len(signed) - 3 // before "=" and line feed
+	right := 0
+	for _, letter := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		changed := append([]byte(nil), signed...)
+		changed[at] = letter
+		if _, _, err := OpenCheckpoint(changed, testOrigin, []ed25519.PublicKey{public(noteKey())}); err == nil {
+			right++
+		}
+	}
+	require.Equal(t, 1, right)
+}
+
 func TestOpenCheckpointManyKeys(t *testing.T) {
 	t.Parallel()
 	c := testCheckpoint()

@@ -180,6 +180,30 @@ func TestCheckTop(t *testing.T) {
 	require.Equal(t, ReasonEntitiesMismatch, ledger.ReasonOf(CheckTop(h, huge)))
 }
 
+// TestCheckTopOverflow: counts that add up only if an integer overflows.
+func TestCheckTopOverflow(t *testing.T) {
+	t.Parallel()
+	rows := make([]TenantRow, 2049)
+	for i := range rows {
+		rows[i] = TenantRow{Tenant: entry(int64(i)), Count: maxInteger, Root: entry(0)}
+	}
+	rows[0].Count = 2051 // 2048 times (2^53 - 1) is 2^64 - 2048
+	SortRows(rows)
+	h := testHeads(t)
+	h.Tenants, h.Root = int64(len(rows)), TopRoot(rows)
+	require.Equal(t, ReasonEntitiesMismatch, ledger.ReasonOf(CheckTop(h, rows)))
+}
+
+func TestTenantID(t *testing.T) {
+	t.Parallel()
+	salt := entry(1)
+	want := ledger.HashOf([]byte("plant/tenant/v1\n" + string(salt[:]) + "acme"))
+	require.Equal(t, want, TenantID(salt, "acme"))
+	row := NewTenantRow(salt, "acme", []EntityHead{{"a", entry(2), 1}})
+	require.Equal(t, TenantRow{want, 1, Leaf([]byte(`{"entity_id":"a","hash":"` + entry(2).String() + `","seq":1}`))}, row)
+	require.Equal(t, Leaf([]byte(`{"count":1,"root":"`+row.Root.String()+`","tenant":"`+want.String()+`"}`)), row.Leaf())
+}
+
 func TestJudgeHeads(t *testing.T) {
 	t.Parallel()
 	key := headsKey()

@@ -102,7 +102,7 @@ func checkRows(rows []TenantRow) (entities int64, f *ledger.Fault) {
 		if i > 0 && bytes.Compare(rows[i-1].Tenant[:], row.Tenant[:]) >= 0 {
 			return 0, fault(ReasonTenantsUnsorted, "the list is not strictly ascending by tenant")
 		}
-		if row.Count < 1 || row.Count > maxInteger || entities < 0 || entities > maxInteger-row.Count {
+		if row.Count < 1 || row.Count > maxInteger || entities < 0 { // an overflow is negative first
 			entities = -1
 			continue
 		}
