@@ -34,10 +34,7 @@ const (
 // another type than T's. A null decodes to the zero value: it means absent.
 func Body[T any](r *http.Request, limit int64, mediaTypes ...string) (T, []byte, error) {
 	var v T
-	if err := checkMediaType(r, mediaTypes); err != nil {
-		return v, nil, err
-	}
-	raw, err := readAll(r, limit)
+	raw, err := Raw(r, limit, mediaTypes...)
 	if err != nil {
 		return v, nil, err
 	}
@@ -46,6 +43,15 @@ func Body[T any](r *http.Request, limit int64, mediaTypes ...string) (T, []byte,
 		return zero, nil, err
 	}
 	return v, raw, nil
+}
+
+// Raw is what Body does before it decodes: media type, encoding and size are
+// checked, and the bytes are returned as they were sent.
+func Raw(r *http.Request, limit int64, mediaTypes ...string) ([]byte, error) {
+	if err := checkMediaType(r, mediaTypes); err != nil {
+		return nil, err
+	}
+	return readAll(r, limit)
 }
 
 // Decode is what Body does once it has the bytes: v is a pointer.

@@ -83,7 +83,7 @@ func (p patch[F]) Apply(e domain.Entity) (domain.Entity, error) {
 // Patch answers PATCH on one entity with a merge patch (RFC 7396).
 func (r Resource[F]) Patch(route string) http.Handler {
 	return r.amend(func(req *http.Request) (domain.Change, []byte, error) {
-		_, raw, err := web.Body[map[string]jsontext.Value](req, web.LimitBody, web.MediaMergePatch)
+		_, raw, err := web.Body[jsontext.Value](req, web.LimitBody, web.MediaMergePatch)
 		return patch[F]{raw}, raw, err
 	}, route)
 }

@@ -108,7 +108,7 @@ func (w Written[F]) SetHeaders(h http.Header) {
 // Create answers POST on the collection. Route is its operation id.
 func (r Resource[F]) Create(route string) http.Handler {
 	return web.Endpoint(func(req *http.Request) (createIn, error) {
-		_, raw, err := web.Body[map[string]jsontext.Value](req, web.LimitBody)
+		raw, err := web.Raw(req, web.LimitBody)
 		if err != nil {
 			return createIn{}, err
 		}
