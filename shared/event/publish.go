@@ -29,7 +29,7 @@ type Publisher struct{ topic *pubsub.Publisher }
 // client stays its caller's to close, after Stop.
 func NewPublisher(client *pubsub.Client, topic string) *Publisher {
 	p := client.Publisher(topic)
-	p.PublishSettings.DelayThreshold = time.Millisecond
+	p.PublishSettings.DelayThreshold = 50 * time.Microsecond
 	p.PublishSettings.Timeout = 10 * time.Second
 	return &Publisher{topic: p}
 }
