@@ -76,7 +76,7 @@ func (s *Service) CreateAll(ctx context.Context, req Request, kind domain.Kind, 
 // beaten reports whether somebody else's write came between the look and ours,
 // so that another look says which items are left.
 func beaten(err error) bool {
-	for _, lost := range []error{store.ErrNameTaken, store.ErrExternalIDTaken, store.ErrReference, store.ErrDeadlock} {
+	for _, lost := range []error{store.ErrNameTaken, store.ErrExternalIDTaken, store.ErrReference, store.ErrStale, store.ErrDeadlock} {
 		if errors.Is(err, lost) {
 			return true
 		}

@@ -23,6 +23,8 @@ func refusal(err error, missing func() []domain.Violation) error {
 		return externalIDTaken()
 	case errors.Is(err, store.ErrAssignmentTaken):
 		return duplicate(domain.RuleAssignment, "/team_id", "another agent has this skill, role and team")
+	case errors.Is(err, store.ErrStale):
+		return &domain.Error{Code: domain.CodeUnavailable, Detail: "something that this changes too was changed at the same time; try again", Err: err}
 	case errors.Is(err, store.ErrCycle):
 		return violated(domain.RuleParent, "/parent_id", "an entity would be its own ancestor")
 	case errors.Is(err, store.ErrTeamEmpty):

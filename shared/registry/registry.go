@@ -183,7 +183,7 @@ func (s *Service) Amend(ctx context.Context, req Request, id domain.ID, match le
 	}
 	w, err := s.commit(ctx, req, plan{before: &e, after: next, change: c.Name(), breaking: domain.Breaking(e, next)}, also...)
 	if isStale(err) {
-		if now, readErr := s.db.Read(ctx, req.tenant(), id, store.Newest); readErr == nil {
+		if now, readErr := s.db.Read(ctx, req.tenant(), id, store.Newest); readErr == nil && now.Entity.Head.Hash != e.Head.Hash {
 			return Written{}, s.stale(ctx, now, ledger.Hash(e.Head.Hash))
 		}
 	}

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -124,6 +125,34 @@ func TestLastAgentStays(t *testing.T) {
 	require.Len(t, got.Agents, 1)
 	_, err = w.amend(t, got.Agents[0], domain.MoveTo{To: domain.Archived, At: domain.Time(time.Now())})
 	require.Equal(t, []string{"L1-TEAM-01 /agents"}, rulesOf(t, err))
+}
+
+// TestTwoTeamsWantOneAgent: of two teams born at once with one agent one gets
+// it, and the other's creator hears something to act on, not a fault of ours.
+func TestTwoTeamsWantOneAgent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 5 {
+		agent := w.agent(t, fmt.Sprintf("A%d", i))
+		errs := make([]error, 4)
+		var group sync.WaitGroup
+		for j := range errs {
+			team := domain.Team{Name: fmt.Sprintf("T%d-%d", i, j), JobRoleID: w.role}
+			group.Go(func() { _, errs[j] = w.s.Create(t.Context(), request(w.who, ""), team, domain.Settable{}, agent) })
+		}
+		group.Wait()
+		born := 0
+		for _, err := range errs {
+			if err == nil {
+				born++
+				continue
+			}
+			var refused *domain.Error
+			require.ErrorAs(t, err, &refused)
+			require.Contains(t, []domain.Code{domain.CodeUnavailable, domain.CodeRuleViolated}, refused.Code)
+		}
+		require.Equal(t, 1, born, "%v", errs)
+	}
 }
 
 // TestNoCycles: two changes of parents, each fine alone, that together would
