@@ -41,6 +41,13 @@ type Config struct {
 	PushServiceAccount string `env:"PUSH_SERVICE_ACCOUNT"`
 
 	CORSOrigins string `env:"CORS_ORIGINS"`
+
+	RedisURL  string `env:"REDIS_URL"` // a cache of embeddings; empty: none
+	ModelDir  string `env:"MODEL_DIR"` // holds model.safetensors and vocab.txt
+	Model     string `env:"EMBED_MODEL, default=all-MiniLM-L6-v2/mean-1"`
+	NextModel string `env:"EMBED_NEXT_MODEL"` // is filled beside EMBED_MODEL, before a switch
+	Threads   int    `env:"EMBED_THREADS, default=0"`
+	EmbedURL  string `env:"EMBED_URL"` // of embed; empty: no warning of near-duplicates
 }
 
 // readConfig reads the environment through lookup and refuses what cannot be

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
@@ -64,6 +65,8 @@ func (d *deps) open(ctx context.Context) (function, error) {
 	switch d.cfg.Function {
 	case createSkill, createRole, birthAgent:
 		return d.openRegistry(ctx)
+	case embedder:
+		return d.openEmbed(ctx)
 	case auditRun:
 		return d.openAuditRun(ctx)
 	case issueToken:
@@ -134,7 +137,7 @@ func (d *deps) openDatabase(ctx context.Context) error {
 	var err error
 	d.db, err = store.Open(ctx, store.Config{
 		URL: d.cfg.DatabaseURL, Instance: d.cfg.Instance, IAMUser: d.cfg.IAMUser, Name: d.cfg.Database,
-		Pool: d.cfg.Pool, Function: d.cfg.Function,
+		Pool: d.cfg.Pool, Function: d.cfg.Function, CrossTenant: slices.Contains(crossTenant(), d.cfg.Function),
 	})
 	if err != nil {
 		return err
@@ -142,6 +145,9 @@ func (d *deps) openDatabase(ctx context.Context) error {
 	d.closers = append(d.closers, func() error { d.db.Close(); return nil })
 	return d.schemaCheck().Run(ctx)
 }
+
+// crossTenant lists the functions whose database role reads what all tenants own.
+func crossTenant() []string { return []string{embedder, auditRun} }
 
 func (d *deps) openTopic(ctx context.Context) error {
 	client, err := pubsub.NewClient(ctx, d.cfg.Project)
