@@ -28,6 +28,7 @@ var ranks = map[string]int{
 	"shared/web/openapi":      4,
 	"shared/keys":             5,
 	"shared/store":            5,
+	"shared/embedding/minilm": 5,
 	"shared/auth":             6,
 	"shared/event":            6,
 	"shared/embedding":        6,
