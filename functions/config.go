@@ -34,7 +34,8 @@ type Config struct {
 	TokenIssuer   string `env:"TOKEN_ISSUER"`
 	TokenAudience string `env:"TOKEN_AUDIENCE"`
 
-	Topic string `env:"PUBSUB_TOPIC, default=plant-events"`
+	Topic     string `env:"PUBSUB_TOPIC, default=plant-events"`
+	DeadTopic string `env:"PUBSUB_DEAD_LETTER_TOPIC, default=plant-dead-letter"`
 
 	OIDCIssuer         string `env:"OIDC_ISSUER, default=https://accounts.google.com"`
 	PushAudience       string `env:"PUSH_AUDIENCE"`

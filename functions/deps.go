@@ -42,6 +42,7 @@ type deps struct {
 	log     *slog.Logger
 	db      *store.DB
 	topic   *event.Publisher
+	dead    *event.Publisher
 	outbox  *event.Outbox
 	secrets *keys.Source
 	signer  *keys.Holder
@@ -156,7 +157,8 @@ func (d *deps) openTopic(ctx context.Context) error {
 	}
 	d.topic = event.NewPublisher(client, d.cfg.Topic)
 	d.outbox = event.NewOutbox(d.db, d.topic, "//"+d.cfg.Origin)
-	d.closers = append(d.closers, func() error { d.topic.Stop(); return client.Close() })
+	d.dead = event.NewPublisher(client, d.cfg.DeadTopic)
+	d.closers = append(d.closers, func() error { d.topic.Stop(); d.dead.Stop(); return client.Close() })
 	return nil
 }
 

@@ -31,7 +31,7 @@ func (d *deps) openEmbed(ctx context.Context) (function, error) {
 		return function{}, err
 	}
 	service := embed.Service{
-		Registry: s, Embedder: embedder, Dead: d.topic.DeadLetter,
+		Registry: s, Embedder: embedder, Dead: d.dead.DeadLetter,
 		Maker: vectors.New(s, d.db, embedder.Vectors, recipes),
 	}
 	return function{
@@ -74,10 +74,5 @@ func (d *deps) openModel(ctx context.Context) (*embedding.Embedder, error) {
 	if !model.Accelerated() {
 		d.log.WarnContext(ctx, "this machine lacks AVX2 and FMA: embeddings take ten times longer")
 	}
-	cache, err := embedding.OpenCache(d.cfg.RedisURL)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: REDIS_URL: %w", err)
-	}
-	d.closers = append(d.closers, cache.Close)
-	return &embedding.Embedder{Model: model, Cache: cache}, nil
+	return &embedding.Embedder{Model: model}, nil
 }

@@ -34,6 +34,7 @@ var ranks = map[string]int{
 	"shared/embedding":        6,
 	"shared/registry":         7,
 	"shared/registry/api":     8,
+	"shared/registry/vectors": 8,
 }
 
 // forTests are packages that only tests import.
