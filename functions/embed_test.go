@@ -231,3 +231,37 @@ func TestSearchRefuses(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, e.post(t, token, "/api/v1/similar", body).status, body)
 	}
 }
+
+// TestNearDuplicatesAreNamed: a create says what looks like it, and goes on without
+// saying where embed is not there.
+func TestNearDuplicatesAreNamed(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	e := k.serve(t, embedder, nil)
+	s := k.serve(t, createSkill, map[string]string{"EMBED_URL": e.url})
+	_, token := k.author(t, "acme")
+	_, other := k.author(t, "globex")
+	type warned struct {
+		view
+		Similar []api.Hit `json:"similar"`
+	}
+	body := `{"name":%q,"description":"Joins metal parts by melting them together.","category":"technical"}`
+	first := s.post(t, token, skills, fmt.Sprintf(body, "Welding"))
+	require.Contains(t, string(first.body), `"similar":[]`)
+	s.post(t, token, skills, plain("Bookkeeping"))
+	s.post(t, other, skills, fmt.Sprintf(body, "Welding in secret"))
+	k.deliver(t, e, "/events/embed", ".created")
+
+	again := as[warned](t, s.post(t, token, skills, fmt.Sprintf(body, "Welding metal")))
+	require.Len(t, again.Similar, 1, "%+v", again.Similar)
+	require.Equal(t, "Welding", again.Similar[0].Name)
+	would := s.post(t, token, skills+"?validate_only=true", fmt.Sprintf(body, "Welding of metal"))
+	require.Equal(t, "Welding", as[warned](t, would).Similar[0].Name)
+
+	alone := k.serve(t, createSkill, map[string]string{"EMBED_URL": "http://127.0.0.1:1"})
+	for i := range 5 {
+		a := alone.post(t, token, skills, fmt.Sprintf(body, fmt.Sprintf("Welding %d", i)))
+		require.Equal(t, http.StatusCreated, a.status, "%s", a.body)
+		require.Contains(t, string(a.body), `"similar":null`)
+	}
+}

@@ -131,7 +131,7 @@ func (s Service) similar(kind domain.Kind) http.Handler {
 			return api.HitsOf(nil, model), err
 		}
 		hits, err := s.Registry.Search(ctx, in.who, store.Search{
-			ModelID: model, Vector: v.Values, Kind: kind, Except: in.id, Limit: in.limit,
+			ModelID: model, Vector: v.Values, Kind: kind, Except: in.id, Limit: in.limit, Cosine: true,
 		})
 		return api.HitsOf(hits, model), err
 	})
@@ -178,7 +178,7 @@ func (s Service) similarToText() http.Handler {
 			return api.Hits{}, err
 		}
 		hits, err := s.Registry.Search(ctx, in.who, store.Search{
-			ModelID: model, Vector: vector, Kind: in.body.EntityType, Limit: defaultAlike,
+			ModelID: model, Vector: vector, Kind: in.body.EntityType, Limit: defaultAlike, Cosine: true,
 		})
 		return api.HitsOf(hits, model), err
 	})
