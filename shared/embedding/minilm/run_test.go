@@ -123,14 +123,18 @@ func TestNeighboursChangeNothing(t *testing.T) {
 
 func TestKernelsAgree(t *testing.T) {
 	t.Parallel()
-	fast, plain := openModel(t, Options{}, fastest()), openModel(t, Options{}, portable())
-	require.False(t, plain.Accelerated())
-	for _, n := range []int{2, 7, 13, 17, 64, 129} {
-		a, err := fast.Embed(t.Context(), []string{textOf(n)})
+	texts := []string{textOf(2), textOf(7), textOf(13), textOf(17), textOf(64), textOf(129), textOf(256)}
+	want, err := openModel(t, Options{}, portable()).Embed(t.Context(), texts)
+	require.NoError(t, err)
+	for _, k := range kernels() {
+		m := openModel(t, Options{}, k)
+		require.Equal(t, k.name, m.Kernel())
+		require.Equal(t, k.name != "portable", m.Accelerated())
+		got, err := m.Embed(t.Context(), texts)
 		require.NoError(t, err)
-		b, err := plain.Embed(t.Context(), []string{textOf(n)})
-		require.NoError(t, err)
-		require.InDeltaSlice(t, a[0].Vector, b[0].Vector, 2e-6, "%d tokens", n)
+		for i := range texts {
+			require.InDeltaSlice(t, want[i].Vector, got[i].Vector, 2e-6, "%s, %q", k.name, texts[i])
+		}
 	}
 }
 
