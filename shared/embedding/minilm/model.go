@@ -157,9 +157,10 @@ func (m *Model) Truncated(text string) bool {
 	return truncated
 }
 
-// Embed returns the embeddings of the texts, in their order. A text's vector
-// does not depend on its neighbours. An error is ErrClosed, ErrNotFinite or
-// the context's.
+// Embed returns the embeddings of the texts, in their order. Not a bit of a
+// text's vector depends on its neighbours, on the threads or on which of the
+// kernels in assembly made it; the portable kernel's differ after the fifth
+// decimal. An error is ErrClosed, ErrNotFinite or the context's.
 func (m *Model) Embed(ctx context.Context, texts []string) ([]Embedding, error) {
 	embeddings := make([]Embedding, len(texts))
 	batch := make([][]int32, len(texts))
