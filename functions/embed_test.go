@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/embedding"
+	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/registry/api"
 )
 
@@ -264,4 +266,52 @@ func TestNearDuplicatesAreNamed(t *testing.T) {
 		require.Equal(t, http.StatusCreated, a.status, "%s", a.body)
 		require.Contains(t, string(a.body), `"similar":null`)
 	}
+}
+
+// TestGenerateEmbedding: for principals and for our own functions, and for nobody
+// else.
+func TestGenerateEmbedding(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	e := k.serve(t, embedder, nil)
+	_, token := k.author(t, "acme")
+	const path = "/generate-embedding"
+	one := as[embedding.Response](t, e.post(t, token, path, `{"text":"joining metal parts"}`))
+	require.NoError(t, embedding.Valid(one.Vector))
+	require.False(t, one.Truncated)
+	many := as[embedding.BatchResponse](t, e.post(t, serviceToken(t), path, fmt.Sprintf(`{"texts":["joining metal parts",%q]}`, strings.Repeat("long ", 300))))
+	require.InDeltaSlice(t, one.Vector, many.Embeddings[0].Vector, 1e-6)
+	require.True(t, many.Embeddings[1].Truncated)
+	require.Equal(t, "all-MiniLM-L6-v2", many.Model)
+
+	for _, body := range []string{
+		`{}`, `{"text":""}`, `{"text":" "}`, `{"text":7}`, `{"texts":[]}`, `{"texts":["a",""]}`, `{"text":"a","texts":["b"]}`, `null`, `[]`,
+		fmt.Sprintf(`{"text":%q}`, strings.Repeat("x", 10_001)), `{"texts":[` + strings.Repeat(`"a",`, 64) + `"a"]}`, `{"text":"\ud800"}`,
+	} {
+		require.Equal(t, http.StatusBadRequest, e.post(t, token, path, body).status, body)
+	}
+	for _, bad := range []string{"", "x", "x.y.z", token + "x", serviceToken(t) + "x"} {
+		require.Equal(t, http.StatusUnauthorized, e.post(t, bad, path, `{"text":"a"}`).status)
+	}
+	require.Equal(t, http.StatusUnauthorized, e.do(t, call{method: "POST", path: "/events/embed", token: token, body: "{}"}).status)
+	require.Equal(t, http.StatusUnauthorized, e.do(t, call{method: "GET", path: "/api/v1/search?q=x", token: serviceToken(t)}).status)
+}
+
+// TestAVectorChangedByHandIsFound: its hash is in the signed state.
+func TestAVectorChangedByHandIsFound(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	s, e := k.serve(t, createSkill, nil), k.serve(t, embedder, nil)
+	_, token := k.author(t, "acme")
+	made := s.create(t, token, plain("Welding"))
+	k.deliver(t, e, "/events/embed", ".created")
+	path := skills + "/" + string(made.ID) + "?include=embedding_384"
+	holds := func() error {
+		got := as[embedded](t, s.get(t, token, path))
+		return ledger.CheckVector(got.Embedding.VectorSHA256, got.Vector)
+	}
+	require.NoError(t, holds())
+	k.admin(t, `UPDATE embedding SET vector = (SELECT array_agg(CASE i WHEN 1 THEN 0.5 ELSE v END ORDER BY i)
+		FROM unnest(vector::real[]) WITH ORDINALITY AS u (v, i))::vector(384) WHERE entity_id = $1`, string(made.ID))
+	require.ErrorIs(t, holds(), ledger.ErrVector)
 }

@@ -173,7 +173,7 @@ func (s Service) similarToText() http.Handler {
 		return in{who, body}, body.Check()
 	}, func(ctx context.Context, in in) (api.Hits, error) {
 		model := s.Maker.ModelID()
-		vector, err := s.Maker.Like(ctx, in.body.Name, in.body.Text())
+		vector, err := s.Maker.Like(ctx, in.body.Name, in.body.Description)
 		if err != nil {
 			return api.Hits{}, err
 		}
