@@ -106,6 +106,8 @@ func TestESCO(t *testing.T) {
 	require.Equal(t, `"What is known of winds."`, fields(skills[3])["description"], "the definition where there is no description")
 	require.Equal(t, []string{"Straße sweeping [00000000-0000-4000-8000-00000000000c]"}, c.Renamed)
 	require.Equal(t, `"Straße sweeping [00000000-0000-4000-8000-00000000000c]"`, fields(skills[1])["name"])
+	require.Empty(t, skills[1].Other)
+	require.Equal(t, "STRASSE SWEEPING [00000000-0000-4000-8000-00000000000b]", skills[2].Other, "for a registry where the name is taken")
 	require.Equal(t, "STRASSE SWEEPING", skills[2].Name, "the lowest id keeps the name, whatever the order")
 
 	roles := c.Sections[1].Items
@@ -170,11 +172,11 @@ func TestJSONLines(t *testing.T) {
 `), Options{Kind: domain.KindSkill, Category: "soft_skill", Tag: "t"})
 	require.NoError(t, err)
 	require.Equal(t, []Item{
-		{"line 1", "a", "Sowing", map[string]jsontext.Value{
+		{"line 1", "a", "Sowing", "", map[string]jsontext.Value{
 			"external_id": []byte(`"a"`), "name": []byte(`"Sowing"`), "description": []byte(`"Puts seeds."`),
 			"category": []byte(`"soft_skill"`), "tags": []byte(`["t"]`),
 		}},
-		{"line 3", "b", "Mowing", map[string]jsontext.Value{
+		{"line 3", "b", "Mowing", "", map[string]jsontext.Value{
 			"external_id": []byte(`"b"`), "name": []byte(`"Mowing"`), "description": []byte(`"Cuts."`),
 			"category": []byte(`"technical"`), "tags": []byte(`["x","t"]`), "custom_attributes": []byte(`{"n":1}`),
 		}},

@@ -178,4 +178,22 @@ func testDownloads(t *testing.T, s *running) {
 		check(func(n int) tally { return tally{Items: n, Present: n} }, "--dry-run")
 		check(func(n int) tally { return tally{Items: n, Present: n, Differs: n} }, "--tag", "another")
 	}
+	testTakenName(t, s)
+}
+
+// testTakenName: a name that somebody else in the registry has is no reason to
+// leave an entry of a catalogue out, and the second run knows it again.
+func testTakenName(t *testing.T, s *running) {
+	token := strings.TrimSpace(must(t, s.env(), "token", "--governance-agent", "download-both", "--create").stdout)
+	env := s.env("PLANT_TOKEN=" + token)
+	must(t, env, "import", jsonl(t, `{"id":"ours","title":"WEATHER sense","description":"Ours."}`), "--category", "technical")
+	folder, err := filepath.Abs("../catalogues/testdata/onet")
+	require.NoError(t, err)
+	args := []string{"--json", "import", folder, "--format", "onet", "--verify"}
+	dry := counts(t, must(t, env, append(args, "--dry-run")...))
+	require.Equal(t, []int{1, 5, 0}, []int{dry.Renamed, dry.Created, dry.Refused})
+	first := counts(t, must(t, env, args...))
+	require.Equal(t, []int{1, 5, 5}, []int{first.Renamed, first.Created, first.Verified})
+	require.Contains(t, must(t, env, "show", "9.B.2.c").stdout, `"name": "Weather Sense [9.B.2.c]"`)
+	require.Equal(t, there(5), counts(t, must(t, env, append(args, "--update")...)).tally)
 }

@@ -50,6 +50,8 @@ type importer struct {
 	tallies map[domain.Kind]*tally
 	faults  []string
 	differs []string
+	taken   []*entry // whose name somebody else has, and that have another one
+	renamed int
 	bar     *progressbar.ProgressBar
 }
 
@@ -103,9 +105,27 @@ func (m *importer) section(ctx context.Context, s catalogues.Section) error {
 		if err := m.send(ctx, s.Kind, ready); err != nil {
 			return err
 		}
+		if err := m.rename(ctx, s.Kind); err != nil {
+			return err
+		}
 		pending = waiting
 	}
 	return m.settle(ctx, s.Kind, slices.DeleteFunc(slices.Clone(all), func(e *entry) bool { return !e.present }))
+}
+
+// rename sends what was refused because somebody else has the name once more,
+// under the other name.
+func (m *importer) rename(ctx context.Context, kind domain.Kind) error {
+	again := m.taken
+	m.taken = nil
+	for _, e := range again {
+		e.Rename()
+		m.renamed++
+	}
+	if err := m.resolve(ctx, kind, again); err != nil {
+		return err
+	}
+	return m.send(ctx, kind, again)
 }
 
 // wave parts the entries that can be written now from those that wait for
@@ -203,8 +223,12 @@ func (m *importer) judge(e *entry, item api.Item) {
 		}
 		m.hope(id)
 		m.born(e, id)
-	case present(item):
+	case violates(item, domain.RuleExternalID):
 		e.present = true
+	case violates(item, domain.RuleUniqueName) && e.Other != "":
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.taken = append(m.taken, e)
 	default:
 		m.refuse(e, describe(item))
 	}
@@ -242,10 +266,11 @@ func describe(item api.Item) string {
 	return text
 }
 
-// present reports whether an item was refused because its external_id exists.
-func present(item api.Item) bool {
+// violates reports whether an item was refused because of something that is
+// there already, by the rule that it breaks.
+func violates(item api.Item, rule string) bool {
 	return item.Status == http.StatusConflict && slices.ContainsFunc(item.Violations, func(v domain.Violation) bool {
-		return v.Rule == domain.RuleExternalID
+		return v.Rule == rule
 	})
 }
 

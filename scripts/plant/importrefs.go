@@ -31,8 +31,11 @@ func referencesOf(kind domain.Kind) []reference {
 		return []reference{parent, {"job_role_id", domain.KindJobRole, false}, {"agents", domain.KindAgent, true}}
 	case domain.KindAgent:
 		return []reference{
-			parent, {"skill_id", domain.KindSkill, false}, {"job_role_id", domain.KindJobRole, false},
-			{"industry_id", domain.KindIndustry, false}, {"team_id", domain.KindTeam, false},
+			parent,
+			{"skill_id", domain.KindSkill, false},
+			{"job_role_id", domain.KindJobRole, false},
+			{"industry_id", domain.KindIndustry, false},
+			{"team_id", domain.KindTeam, false},
 		}
 	default:
 		return []reference{parent}

@@ -56,7 +56,7 @@ type imported struct {
 
 func (m *importer) report(c catalogues.Catalogue) imported {
 	r := imported{
-		Kinds: map[domain.Kind]tally{}, DryRun: m.DryRun, Renamed: len(c.Renamed), Skipped: []skipped{},
+		Kinds: map[domain.Kind]tally{}, DryRun: m.DryRun, Renamed: len(c.Renamed) + m.renamed, Skipped: []skipped{},
 		Faults: append([]string{}, m.faults...), Differ: append([]string{}, m.differs...),
 	}
 	for _, s := range c.Sections {
@@ -89,7 +89,7 @@ func (r imported) text(w io.Writer) {
 		}
 	}
 	if r.Renamed > 0 {
-		fmt.Fprintf(w, "%d have the name of another one in the file, and got their id in brackets.\n", r.Renamed)
+		fmt.Fprintf(w, "%d have a name that another one has, and got their id in brackets.\n", r.Renamed)
 	}
 	for _, s := range r.Skipped {
 		more := ""

@@ -60,13 +60,15 @@ func (m *importer) settle(ctx context.Context, kind domain.Kind, there []*entry)
 // changes are the fields in which an entity is not as the catalogue says, with
 // the catalogue's values. What the catalogue does not speak of is not compared,
 // nor are a team's agents: whether an agent is in a team is the agent's to say.
+// The other name, taken when the entity was made, is as good as the name.
 func (e *entry) changes(of entity) (map[string]jsontext.Value, error) {
 	var fields map[string]jsontext.Value
 	if err := json.Unmarshal(e.body, &fields); err != nil {
 		return nil, err
 	}
 	maps.DeleteFunc(fields, func(name string, value jsontext.Value) bool {
-		return name == "agents" || plain(value) == plain(of[name])
+		same := name == "agents" || plain(value) == plain(of[name])
+		return same || name == "name" && e.Other != "" && of.said("name") == e.Other
 	})
 	return fields, nil
 }

@@ -29,7 +29,14 @@ type Item struct {
 	Where      string // in the file, for messages
 	ExternalID string
 	Name       string
+	Other      string // the name to take where somebody else has Name; "" if there is none
 	Fields     map[string]jsontext.Value
+}
+
+// Rename gives the item its other name.
+func (i *Item) Rename() {
+	i.Name, i.Other = i.Other, ""
+	i.Fields["name"] = text(i.Name)
 }
 
 // Section holds the entities of one kind, in the catalogue's order.
@@ -110,12 +117,11 @@ func (c *Catalogue) distinguish(items []Item) {
 	}
 	for i := range items {
 		item := &items[i]
-		if lowest[domain.NameKey(item.Name)] == item.ExternalID {
-			continue
+		item.Other = item.Name + " [" + item.ExternalID[strings.LastIndexByte(item.ExternalID, '/')+1:] + "]"
+		if lowest[domain.NameKey(item.Name)] != item.ExternalID {
+			item.Rename()
+			c.Renamed = append(c.Renamed, item.Name)
 		}
-		item.Name += " [" + item.ExternalID[strings.LastIndexByte(item.ExternalID, '/')+1:] + "]"
-		item.Fields["name"] = text(item.Name)
-		c.Renamed = append(c.Renamed, item.Name)
 	}
 }
 
