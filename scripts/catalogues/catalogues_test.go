@@ -142,6 +142,10 @@ func TestESCORefuses(t *testing.T) {
 	require.Equal(t, 2, alone.Items())
 	require.Len(t, alone.Renamed, 1, "a limit does not change what a name becomes")
 
+	quoted, err := ESCO(fstest.MapFS{"x.csv": {Data: []byte(byteOrderMark + "\"conceptUri\",skillType,preferredLabel,description\nu,k,n,d\n")}}, []string{"x.csv"}, Options{})
+	require.NoError(t, err, "a byte order mark before a quote")
+	require.Equal(t, 1, quoted.Items())
+
 	for name, test := range map[string]struct {
 		folder fstest.MapFS
 		says   string

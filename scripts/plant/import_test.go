@@ -3,12 +3,15 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dlai-sd/plant/scripts/catalogues"
 	"github.com/dlai-sd/plant/shared/domain"
 )
 
@@ -196,4 +199,45 @@ func testTakenName(t *testing.T, s *running) {
 	require.Equal(t, []int{1, 5, 5}, []int{first.Renamed, first.Created, first.Verified})
 	require.Contains(t, must(t, env, "show", "9.B.2.c").stdout, `"name": "Weather Sense [9.B.2.c]"`)
 	require.Equal(t, there(5), counts(t, must(t, env, append(args, "--update")...)).tally)
+}
+
+// TestWave: of two with one name the second waits for the first, whatever
+// request it would be in, and a child waits for its parent.
+func TestWave(t *testing.T) {
+	t.Parallel()
+	of := func(id, name string, parent string) *entry {
+		e := &entry{Item: catalogues.Item{ExternalID: id, Name: name, Fields: map[string]jsontext.Value{}}}
+		if parent != "" {
+			e.Fields["parent_id"] = jsontext.Value(`"` + parent + `"`)
+		}
+		return e
+	}
+	first, second, child, elsewhere := of("1", "Straße", ""), of("2", "STRASSE", ""), of("3", "c", "2"), of("4", "d", "not-here")
+	ready, waiting := wave(domain.KindSkill, []*entry{first, second, child, elsewhere})
+	require.Equal(t, []*entry{first, elsewhere}, ready)
+	require.Equal(t, []*entry{second, child}, waiting)
+	ready, waiting = wave(domain.KindSkill, waiting)
+	require.Equal(t, []*entry{second}, ready)
+	require.Equal(t, []*entry{child}, waiting)
+}
+
+// TestBatches: what one request may hold is counted in amendments and in bytes.
+func TestBatches(t *testing.T) {
+	t.Parallel()
+	of := func(weight, size int) *entry { return &entry{weight: weight, body: make([]byte, size)} }
+	for _, c := range []struct {
+		entries []*entry
+		want    []int
+	}{
+		{nil, nil},
+		{slices.Repeat([]*entry{of(1, 10)}, 1001), []int{500, 500, 1}},
+		{[]*entry{of(300, 1), of(200, 1), of(1, 1)}, []int{2, 1}},
+		{[]*entry{of(600, 1), of(1, maxRequest), of(1, 1)}, []int{1, 1, 1}},
+	} {
+		var sizes []int
+		for _, b := range batches(c.entries) {
+			sizes = append(sizes, len(b))
+		}
+		require.Equal(t, c.want, sizes)
+	}
 }
