@@ -5,6 +5,7 @@ package catalogues
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -158,15 +159,9 @@ func (o Options) complete(kind domain.Kind, item Item) Item {
 	return item
 }
 
-// attributes are pairs of a name and a value for custom_attributes; empty
-// values are left out.
-func (i Item) attributes(pairs ...string) {
-	object := map[string]string{}
-	for p := 0; p < len(pairs); p += 2 {
-		if pairs[p+1] != "" {
-			object[pairs[p]] = pairs[p+1]
-		}
-	}
+// attributes become custom_attributes; empty values are left out.
+func (i Item) attributes(object map[string]string) {
+	maps.DeleteFunc(object, func(_, value string) bool { return value == "" })
 	if len(object) > 0 {
 		i.Fields["custom_attributes"] = encode(object)
 	}

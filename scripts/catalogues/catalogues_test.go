@@ -65,7 +65,7 @@ func TestONETRefuses(t *testing.T) {
 		"a column is missing":  {"O*NET-SOC Code\tElement ID\n", "", `Skills.txt has no column "Element Name"`},
 		"no number":            {skills + "1\t2\tx\tIM\tmuch\n", "", "Skills.txt, row 2: Data Value is no number"},
 		"no code":              {skills + "\t2\tx\tIM\t3\n", "", "Skills.txt, row 2: no Element ID or no O*NET-SOC Code"},
-		"no ratings":           {skills, "", "holds no ratings"},
+		"no ratings":           {skills, "", "no ratings in Skills.txt"},
 		"empty":                {"", "", "Skills.txt: read the header"},
 		"a file is missing":    {skills + "1\t2\tx\tIM\t3\n", "", "Occupation Data.txt"},
 		"occupations' columns": {skills + "1\t2\tx\tIM\t3\n", "Code\n", `Occupation Data.txt has no column "O*NET-SOC Code"`},

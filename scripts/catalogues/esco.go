@@ -147,7 +147,7 @@ func (c *Catalogue) escoSkill(skills []Item, r record, o Options) []Item {
 		c.skip("it has no description, definition or scope note, and a skill needs one", item.ExternalID)
 		return skills
 	}
-	item.attributes("skill_type", r.get("skillType"), "reuse_level", r.get("reuseLevel"))
+	item.attributes(map[string]string{"skill_type": r.get("skillType"), "reuse_level": r.get("reuseLevel")})
 	return append(skills, o.complete(domain.KindSkill, item))
 }
 
@@ -162,6 +162,6 @@ func (c *Catalogue) escoRole(roles []Item, r record, required []string, o Option
 	}
 	slices.Sort(required)
 	item.Fields["required_skills"] = texts(slices.Compact(required))
-	item.attributes("isco_group", r.get("iscoGroup"), "code", r.get("code"))
+	item.attributes(map[string]string{"isco_group": r.get("iscoGroup"), "code": r.get("code")})
 	return append(roles, o.complete(domain.KindJobRole, item))
 }

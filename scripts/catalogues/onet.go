@@ -97,7 +97,7 @@ func onetRatings(folder fs.FS, o Options, descriptions map[string]string) ([]Ite
 		return nil
 	})
 	if err == nil && len(skills) == 0 {
-		err = errors.New(onetSkills + " holds no ratings")
+		err = errors.New("no ratings in " + onetSkills)
 	}
 	return skills, ratings, err
 }
