@@ -13,8 +13,10 @@ import (
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	ids, kinds := targets([]domain.Ref{
-		{Kind: domain.KindSkill, ID: "a", Field: "/required_skills/0"}, {Kind: domain.KindSkill, ID: "b"},
-		{Kind: domain.KindSkill, ID: "a", Field: "/required_skills/1"}, {Kind: domain.KindIndustry, ID: "a"},
+		{Kind: domain.KindSkill, ID: "a", Field: "/required_skills/0"},
+		{Kind: domain.KindSkill, ID: "b"},
+		{Kind: domain.KindSkill, ID: "a", Field: "/required_skills/1"},
+		{Kind: domain.KindIndustry, ID: "a"},
 	})
 	require.Equal(t, []string{"a", "b", "a"}, ids)
 	require.Equal(t, []string{"skill", "skill", "industry"}, kinds)
