@@ -48,6 +48,10 @@ bench: build ## Measure every goal against a bound of the same run; also as bin/
 chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_SEED=)
 	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) go test -v -count=1 -timeout 30m ./scripts/chaos
 
+.PHONY: import-real
+import-real: ## Import all of O*NET and ESCO, verify every record, kill and resume (PLANT_TESTDATA= IMPORT_SEED=)
+	@IMPORT_REAL=full go test -v -count=1 -timeout 30m -run '^TestImportReal$$' ./scripts/plant
+
 .PHONY: test-pg16
 test-pg16: ## Run the tests that speak SQL on PostgreSQL 16
 	@$(TESTSTACK) -postgres 16 -- go test -timeout 10m ./migrations/... ./shared/store/... ./shared/registry/... ./functions/...

@@ -125,11 +125,24 @@ func queueReferences(b *pgx.Batch, refs []domain.Ref) {
 	if len(refs) == 0 {
 		return
 	}
-	ids, kinds := make([]string, len(refs)), make([]string, len(refs))
-	for i, r := range refs {
-		ids[i], kinds[i] = string(r.ID), string(r.Kind)
-	}
+	ids, kinds := targets(refs)
 	b.Queue(`SELECT public.require_visible($1::uuid[], $2::text[])`, ids, kinds)
+}
+
+// targets are what references name, each once: many may name the same.
+func targets(refs []domain.Ref) (ids, kinds []string) {
+	type target struct {
+		id   domain.ID
+		kind domain.Kind
+	}
+	seen := map[target]bool{}
+	for _, r := range refs {
+		if one := (target{r.ID, r.Kind}); !seen[one] {
+			seen[one] = true
+			ids, kinds = append(ids, string(r.ID)), append(kinds, string(r.Kind))
+		}
+	}
+	return ids, kinds
 }
 
 func queueRows(b *pgx.Batch, rows []Row) error {
