@@ -20,7 +20,7 @@ TESTSTACK   := go run ./scripts/localstack/cmd/teststack
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## Build the binaries into bin/
@@ -43,6 +43,14 @@ test: ## Run every test on a real PostgreSQL and Redis (PACKAGES=./...)
 bench: build ## Measure every goal against a bound of the same run; also as bin/bench.json
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./scripts/bench
 	@bin/bench -json bin/bench.json
+
+.PHONY: bench-embed
+bench-embed: ## Measure the embedding model and its cache: one text, batches, hit and miss
+	@$(TESTSTACK) -- go test -run '^$$' -bench . -benchtime 1s ./shared/embedding/...
+
+.PHONY: generate
+generate: ## Write the generated code again (the embedding model's kernel)
+	@go generate ./shared/embedding/minilm
 
 .PHONY: chaos
 chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_SEED=)

@@ -4,10 +4,17 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// spins is how often a waiting goroutine looks before it lets others run.
-const spins = 200
+// A waiting goroutine looks this often before it lets other goroutines run,
+// and this often, some tenths of a millisecond, before it lets other processes:
+// whoever it waits for may need the processor.
+const (
+	spins    = 200
+	patience = 4000
+	nap      = 50 * time.Microsecond
+)
 
 // crew shares the work of one inference among goroutines that stay on their
 // processors between phases: an inference has some 40, and waking a goroutine
@@ -105,7 +112,10 @@ func (p *phase) work(worker int) {
 }
 
 func relax(spun int) {
-	if spun > spins {
+	switch {
+	case spun > patience:
+		time.Sleep(nap)
+	case spun > spins:
 		runtime.Gosched()
 	}
 }

@@ -6,10 +6,6 @@ import "math"
 // next rows: few enough that they stay in the second-level cache.
 const rowBlock = 48
 
-// innerBlock is how many inputs a tile sums up before it writes, so that a
-// panel of that height, 12 or 24 KB, stays in the first-level cache.
-const innerBlock = 192
-
 // columnGroup is how many outputs are one piece of work.
 const columnGroup = 64
 
@@ -104,22 +100,17 @@ func (m *Model) apply(l *linear, to, from []float32, rows int, gelu bool) {
 	})
 }
 
-// applyBlock does rows first to last and columns begin to end.
+// applyBlock does rows first to last and columns begin to end. The weights are
+// read from one end to the other, which matters most to a short text: there
+// they come from memory.
 func (m *Model) applyBlock(l *linear, to, from []float32, first, last, begin, end int) {
 	k := &m.kernel
-	for input := 0; input < l.inputs; input += innerBlock {
-		for column := begin; column < end; column += k.panel {
-			b := matrix{l.weights[column*l.inputs+input*k.panel:], k.panel}
-			evenly(last-first, k.rows, func(r, next int) {
-				a := matrix{from[(first+r)*l.inputs+input:], l.inputs}
-				c := matrix{to[(first+r)*l.outputs+column:], l.outputs}
-				start := c
-				if input == 0 {
-					start = matrix{l.bias[column:], 0}
-				}
-				k.tile(next-r, innerBlock, a, b, start, c)
-			})
-		}
+	for column := begin; column < end; column += k.panel {
+		weights, bias := matrix{l.weights[column*l.inputs:], k.panel}, matrix{l.bias[column:], 0}
+		evenly(last-first, k.rows, func(r, next int) {
+			r, next = first+r, first+next
+			k.tile(next-r, l.inputs, matrix{from[r*l.inputs:], l.inputs}, weights, bias, matrix{to[r*l.outputs+column:], l.outputs})
+		})
 	}
 }
 
