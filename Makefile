@@ -98,4 +98,4 @@ mutate: ## Mutation tests of the packages that decide and prove
 
 .PHONY: quality
 quality: ## Search over the API on whole catalogues: recall and latency of every mode
-	@QUALITY=full $(TESTSTACK) -- go test ./functions -run '^TestQuality$$' -count=1 -v -timeout 40m
+	@QUALITY=full SEARCH_ROWS=100000 $(TESTSTACK) -- go test ./functions -run '^(TestQuality|TestSearchAtScale)$$' -count=1 -v -timeout 60m

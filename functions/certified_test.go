@@ -28,12 +28,21 @@ func (d decided) Apply(e domain.Entity) (domain.Entity, error) {
 // certified puts an entity where only certification can.
 func (k *kit) certified(t *testing.T, id domain.ID, status domain.Status) {
 	t.Helper()
+	k.certifier(t)(t, id, status)
+}
+
+// certifier decides about one entity after the other.
+func (k *kit) certifier(t *testing.T) func(*testing.T, domain.ID, domain.Status) {
+	t.Helper()
 	s, err := registry.New(registry.Config{
 		DB: k.Open(t, "plant_certifier", 1), Keys: k.Secrets.Hold(keys.Pinned(k.Keys[domain.UseCertification]), time.Now),
 		Origin: harness.Origin, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	who := k.PlatformPrincipal(t, "genesis-board", domain.Genesis)
-	_, err = s.Amend(t.Context(), requestOf(who), id, ledger.Hash{}, decided{status})
-	require.NoError(t, err)
+	return func(t *testing.T, id domain.ID, status domain.Status) {
+		t.Helper()
+		_, err := s.Amend(t.Context(), requestOf(who), id, ledger.Hash{}, decided{status})
+		require.NoError(t, err)
+	}
 }

@@ -3,21 +3,29 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"cloud.google.com/go/pubsub/v2/pstest"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/embedding"
+	"github.com/dlai-sd/plant/shared/embedding/minilm"
+	"github.com/dlai-sd/plant/shared/keys"
 	"github.com/dlai-sd/plant/shared/ledger"
+	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/registry/api"
+	"github.com/dlai-sd/plant/shared/registry/vectors"
+	"github.com/dlai-sd/plant/shared/testkit/harness"
 )
 
 // push delivers a message as Pub/Sub does.
@@ -314,4 +322,61 @@ func TestAVectorChangedByHandIsFound(t *testing.T) {
 	k.admin(t, `UPDATE embedding SET vector = (SELECT array_agg(CASE i WHEN 1 THEN 0.5 ELSE v END ORDER BY i)
 		FROM unnest(vector::real[]) WITH ORDINALITY AS u (v, i))::vector(384) WHERE entity_id = $1`, string(made.ID))
 	require.ErrorIs(t, holds(), ledger.ErrVector)
+}
+
+// TestModelChange: the next model's vectors are made beside the present one's, then
+// by a backfill for what was there before; after the switch search finds everything
+// at once, and a backfill signs what states name.
+func TestModelChange(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	s := k.serve(t, createSkill, nil)
+	_, token := k.author(t, "acme")
+	model, err := minilm.Open(stacktest.ModelDir(t), minilm.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = model.Close() })
+	recipes := embedding.Recipes()
+	now, next := recipes[0], recipes[1]
+	backfill := func(inUse, fill embedding.Recipe) int {
+		t.Helper()
+		db := k.Open(t, "plant_embedder", 1)
+		service, err := registry.New(registry.Config{
+			DB: db, Keys: k.Secrets.Hold(keys.Pinned(k.Keys[domain.UseAmendment]), time.Now), Origin: harness.Origin, Log: slog.New(slog.DiscardHandler),
+		})
+		require.NoError(t, err)
+		maker := vectors.New(service, db, embedding.NewEmbedder(model, nil, slog.New(slog.DiscardHandler)), []embedding.Recipe{inUse})
+		n, err := maker.Backfill(t.Context(), fill, func(int) {})
+		require.NoError(t, err)
+		return n
+	}
+	find := func(e *server) []string {
+		t.Helper()
+		var list []string
+		for _, h := range as[api.Hits](t, e.get(t, token, "/api/v1/search?mode=semantic&q=metal")).Items {
+			list = append(list, h.Name)
+		}
+		return list
+	}
+	names := func(model embedding.Recipe) int {
+		return k.count(t, "entity WHERE embedding ->> 'model_id' = $1", model.ModelID)
+	}
+
+	s.create(t, token, plain("Old"))
+	before := k.serve(t, embedder, nil)
+	k.deliver(t, before, "/events/embed", ".created")
+	both := k.serve(t, embedder, map[string]string{"EMBED_NEXT_MODEL": next.ModelID})
+	s.create(t, token, plain("New"))
+	k.deliver(t, both, "/events/embed", ".created")
+	require.Equal(t, 1, k.count(t, "embedding WHERE model_id = $1", next.ModelID), "what is new has both")
+	require.Equal(t, 1, backfill(now, next))
+	require.Equal(t, 0, backfill(now, next))
+	require.Equal(t, 2, k.count(t, "embedding WHERE model_id = $1", next.ModelID))
+	require.Equal(t, 2, names(now), "nothing is signed before the switch")
+	require.ElementsMatch(t, []string{"Old", "New"}, find(both))
+
+	after := k.serve(t, embedder, map[string]string{"EMBED_MODEL": next.ModelID})
+	require.ElementsMatch(t, []string{"Old", "New"}, find(after), "found by the next model at once")
+	require.Equal(t, 2, backfill(next, next))
+	require.Equal(t, 2, names(next))
+	require.ElementsMatch(t, []string{"Old", "New"}, find(after))
 }

@@ -47,18 +47,33 @@ const (
 // it takes the nearest by index. No fewer hits than limit come back by meaning
 // while there are as many.
 func (db *DB) Search(ctx context.Context, tenant string, s Search) ([]Hit, error) {
-	var q statement
-	sql := q.search(tenant, s)
-	var b pgx.Batch
-	db.asReader(&b, tenant)
-	b.Queue(`SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true)`)
 	var hits []Hit
-	b.Queue(sql, q.values...).Query(func(rows pgx.Rows) error {
+	return hits, db.search(ctx, "", tenant, s, func(rows pgx.Rows) error {
 		var err error
 		hits, err = pgx.CollectRows(rows, scanHit)
 		return err
 	})
-	return hits, db.send(ctx, &b)
+}
+
+// ExplainSearch carries a search out and returns how the database did it.
+func (db *DB) ExplainSearch(ctx context.Context, tenant string, s Search) (string, error) {
+	var lines []string
+	err := db.search(ctx, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) ", tenant, s, func(rows pgx.Rows) error {
+		var err error
+		lines, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	return strings.Join(lines, "\n"), err
+}
+
+func (db *DB) search(ctx context.Context, before, tenant string, s Search, read func(pgx.Rows) error) error {
+	var q statement
+	sql := before + q.search(tenant, s)
+	var b pgx.Batch
+	db.asReader(&b, tenant)
+	b.Queue(`SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true)`)
+	b.Queue(sql, q.values...).Query(read)
+	return db.send(ctx, &b)
 }
 
 func scanHit(row pgx.CollectableRow) (Hit, error) {
