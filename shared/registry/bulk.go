@@ -132,7 +132,7 @@ func (s *Service) judgeAll(ctx context.Context, req Request, kind domain.Kind, i
 	if err != nil {
 		return nil, nil, refusal(err, nil)
 	}
-	heads, err := s.db.Heads(ctx, req.Who.GovernanceAgent, agentsOf(items))
+	heads, err := s.db.Heads(ctx, req.Who.GovernanceAgent, validIDs(agentsOf(items)))
 	if err != nil {
 		return nil, nil, refusal(err, nil)
 	}
