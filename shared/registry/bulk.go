@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/dlai-sd/plant/shared/domain"
@@ -132,6 +133,11 @@ func (s *Service) judgeAll(ctx context.Context, req Request, kind domain.Kind, i
 	if err != nil {
 		return nil, nil, refusal(err, nil)
 	}
+	joined, err := s.foreignTeams(ctx, req.Who.GovernanceAgent, refs)
+	if err != nil {
+		return nil, nil, err
+	}
+	maps.Copy(missing, joined)
 	heads, err := s.db.Heads(ctx, req.Who.GovernanceAgent, validIDs(agentsOf(items)))
 	if err != nil {
 		return nil, nil, refusal(err, nil)
@@ -204,14 +210,8 @@ func born(req Request, item Candidate) (plan, error) {
 }
 
 func judge(e domain.Entity, taken func(domain.Entity) *domain.Error, missing map[domain.ID]bool) error {
-	var v []domain.Violation
-	for _, r := range e.Refs() {
-		if missing[r.ID] {
-			v = append(v, domain.UnknownReferenceViolation(r))
-		}
-	}
-	if len(v) > 0 {
-		return &domain.Error{Code: domain.CodeRuleViolated, Detail: "a reference does not hold", Violations: v}
+	if v := unknown(e.Refs(), missing); len(v) > 0 {
+		return noSuchReference(v)
 	}
 	if dup := taken(e); dup != nil {
 		return dup

@@ -29,6 +29,13 @@ func (s *Service) commit(ctx context.Context, req Request, p plan, also ...plan)
 		w.References = append(w.References, newRefs(one)...)
 	}
 	w.References = slices.DeleteFunc(w.References, func(r domain.Ref) bool { return r.ID == p.after.ID })
+	joined, err := s.foreignTeams(ctx, w.Tenant, w.References)
+	if err != nil {
+		return Written{}, err
+	}
+	if v := unknown(w.References, joined); len(v) > 0 {
+		return Written{}, noSuchReference(v)
+	}
 	if req.ValidateOnly {
 		return s.wouldWrite(ctx, req, p, w)
 	}

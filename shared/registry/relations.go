@@ -91,13 +91,30 @@ func (s *Service) successor(ctx context.Context, req Request, before, after doma
 	}
 	e, ok := heads[id]
 	if !ok || e.Kind() != after.Kind() {
-		v := domain.UnknownReferenceViolation(domain.Ref{Kind: after.Kind(), ID: id, Field: "/superseded_by", Rule: domain.RuleSupersession})
-		return nil, &domain.Error{Code: domain.CodeRuleViolated, Detail: "a reference does not hold", Violations: []domain.Violation{v}}
+		ref := domain.Ref{Kind: after.Kind(), ID: id, Field: "/superseded_by", Rule: domain.RuleSupersession}
+		return nil, noSuchReference([]domain.Violation{domain.UnknownReferenceViolation(ref)})
 	}
 	if status := e.Governed.Status; status != domain.Certified && status != domain.Active {
 		return nil, violated(domain.RuleSupersession, "/superseded_by", "the successor is not certified")
 	}
 	return &e, nil
+}
+
+// foreignTeams returns those of these references that are teams of other
+// governance agents: a shared one can be seen, and joined by nobody else.
+func (s *Service) foreignTeams(ctx context.Context, tenant string, refs []domain.Ref) (map[domain.ID]bool, error) {
+	var ids []domain.ID
+	for _, r := range refs {
+		if r.Kind == domain.KindTeam && r.Rule == domain.RuleAssignment {
+			ids = append(ids, r.ID)
+		}
+	}
+	heads, err := s.db.Heads(ctx, tenant, ids)
+	foreign := map[domain.ID]bool{}
+	for id, e := range heads {
+		foreign[id] = e.GovernanceAgentID != tenant
+	}
+	return foreign, refusal(err, nil)
 }
 
 // consequences are the changes that a change brings about in the same
