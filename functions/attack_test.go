@@ -28,6 +28,7 @@ import (
 func TestEveryRouteUnderAttack(t *testing.T) {
 	t.Parallel()
 	w := newSiege(t)
+	w.at["/api/v1/auth/token"], w.at["/events/sequence"] = w.serve(t, issueToken, nil), w.serve(t, auditRun, nil)
 	before := w.belongings(t)
 	for _, route := range Routes() {
 		t.Run(route.Operation, func(t *testing.T) {
@@ -81,7 +82,6 @@ func newSiege(t *testing.T) *siege {
 	one, two, three := k.serve(t, createSkill, through), k.serve(t, createRole, through), k.serve(t, birthAgent, through)
 	w.platform = &platform{kit: k, token: k.Token(t, p), at: map[string]*server{
 		skills: one, jobRoles: two, industries: two, teams: three, agents: three,
-		"/api/v1/auth/token": k.serve(t, issueToken, nil), "/events/sequence": k.serve(t, auditRun, nil),
 	}}
 	w.attacker = mighty(t, k, "globex")
 	w.token2 = k.Token(t, w.attacker)

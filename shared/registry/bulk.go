@@ -88,10 +88,13 @@ func beaten(err error) bool {
 func (s *Service) tryAll(ctx context.Context, req Request, kind domain.Kind, items []Candidate) (Bulk, error) {
 	b := Bulk{Outcomes: make([]Outcome, len(items)), Validated: req.ValidateOnly}
 	plans, at, err := s.judgeAll(ctx, req, kind, items, b.Outcomes)
+	w := store.Write{Tenant: req.Who.GovernanceAgent, Principal: req.Who.ID}
+	if err == nil && req.ValidateOnly {
+		err = s.db.Check(ctx, w)
+	}
 	if err != nil || req.ValidateOnly {
 		return b, err
 	}
-	w := store.Write{Tenant: req.Who.GovernanceAgent, Principal: req.Who.ID}
 	for _, p := range plans {
 		w.References = append(w.References, newRefs(p)...)
 	}
