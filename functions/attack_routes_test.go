@@ -80,7 +80,7 @@ func (w *siege) body(collection, named, id string) string {
 			parts = append(parts, fmt.Sprintf(field, id))
 		case other != collection && other != teams && other != agents:
 			parts = append(parts, fmt.Sprintf(field, w.own.ids[other]))
-		case other == agents:
+		case other == agents && collection == teams:
 			parts = append(parts, `"agents":[]`)
 		}
 	}
@@ -278,7 +278,7 @@ func (w *siege) onToken(string) []aim {
 		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {v.client}, "client_secret": {strings.Repeat("s", 43)}}
 		return call{
 			method: "POST", path: "/api/v1/auth/token", body: form.Encode(),
-			header: map[string]string{"Content-Type": "application/x-www-form-urlencoded", "Idempotency-Key": ""},
+			header: map[string]string{"Content-Type": "application/x-www-form-urlencoded", "Idempotency-Key": "", "Authorization": ""},
 		}
 	}}
 }

@@ -297,7 +297,7 @@ func TestNobodyJoinsAnothersTeam(t *testing.T) {
 	t.Parallel()
 	w := newSiege(t)
 	owner := auth.Principal{ID: w.Principal(t, "acme", domain.Author).ID, GovernanceAgent: "acme", Authorities: []domain.Authority{domain.Author}}
-	for _, collection := range []string{jobRoles, teams} {
+	for _, collection := range []string{jobRoles, teams, agents} {
 		w.mustChange(t, collection, "PATCH", w.them.ids[collection], "", `{"visibility":"public"}`)
 		w.certified(t, owner, w.them.ids[collection])
 	}
@@ -324,6 +324,12 @@ func TestNobodyJoinsAnothersTeam(t *testing.T) {
 			batch := w.at[agents].post(t, w.token2, agents+"/batch"+query, `{"items":[`+body("born into it", fmt.Sprintf(`,"team_id":%q`, id))+`]}`)
 			require.Contains(t, string(batch.body), `"refused":1`)
 		}
+	}
+	for _, id := range []string{w.them.ids[agents], w.nobody.ids[agents]} { // and nobody takes another's agent
+		body := fmt.Sprintf(`{"name":"mine","job_role_id":%q,"agents":[%q]}`, role, id)
+		refused := w.at[teams].post(t, w.token2, teams, body)
+		require.Equal(t, http.StatusUnprocessableEntity, refused.status, "%s", refused.body)
+		require.Equal(t, []domain.Violation{domain.Broken("L1-TEAM-01", "/agents/0", "you own no living agent with this id")}, refused.problem(t).Violations)
 	}
 	require.Equal(t, 1, w.count(t, "agent WHERE team_id = $1", team))
 }

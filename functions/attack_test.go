@@ -187,6 +187,7 @@ func (w *siege) alike(t *testing.T, make aim) {
 	c := make(w.them)
 	what := fmt.Sprintf("%s %s %s", c.method, c.path, c.body)
 	require.Equal(t, absent.status, there.status, "%s: %s", what, there.body)
+	require.False(t, c.method != http.MethodGet && there.status == http.StatusBadRequest, "%s is no attack: %s", what, there.body)
 	require.Equal(t, plainly(string(absent.body), w.nobody), plainly(string(there.body), w.them), what)
 	require.Equal(t, headersOf(absent, w.nobody), headersOf(there, w.them), what)
 	require.Equal(t, idle, work, "%s: the database works otherwise for what there is", what)
