@@ -105,8 +105,12 @@ func (w *siege) onCreate(collection string) (aims []aim) {
 	// Names, external ids, tags and keys of others are free.
 	if collection != teams { // a team needs an agent of its own
 		aims = append(aims, both(func(v victim) call {
+			external := v.external // that of another's skill
+			if collection != skills {
+				external += " " + collection
+			}
 			body := strings.Replace(w.body(collection, "", ""), `"name":"mine "`,
-				fmt.Sprintf(`"external_id":"%s %s","name":%q,"tags":[%q]`, v.external, collection, v.name, v.tag), 1)
+				fmt.Sprintf(`"external_id":%q,"name":%q,"tags":[%q]`, external, v.name, v.tag), 1)
 			return call{method: "POST", path: collection, body: body, header: map[string]string{"Idempotency-Key": v.key + collection}}
 		})...)
 	}

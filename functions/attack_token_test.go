@@ -89,3 +89,31 @@ func TestTokensOfAnotherTenant(t *testing.T) {
 	}
 	require.Equal(t, before, w.belongings(t))
 }
+
+// TestOneKindsPathIsNotAnothers: one's own skill is no agent, whatever is asked
+// of it under the agents' path, and nothing happens to it there.
+func TestOneKindsPathIsNotAnothers(t *testing.T) {
+	t.Parallel()
+	w := newSiege(t)
+	before := w.belongings(t)
+	for _, route := range Routes() {
+		method, path, _ := strings.Cut(route.Pattern, " ")
+		collection := collectionOf(path)
+		if !strings.Contains(path, "{id}") {
+			continue
+		}
+		for kind, id := range w.them.ids {
+			if kind == collection {
+				continue
+			}
+			c, writes := w.everyWrite(route)
+			if !writes {
+				c = call{method: method}
+			}
+			c.path, c.token, c.header = strings.ReplaceAll(path, "{id}", id), w.token, under(w.them, kind)
+			a, _ := w.strike(t, c, w.them)
+			require.Equal(t, http.StatusNotFound, a.status, "%s of %s: %s", route.Operation, kind, a.body)
+		}
+	}
+	require.Equal(t, before, w.belongings(t))
+}
