@@ -11,6 +11,8 @@ CHAOS_KILLS  ?= 50
 CHAOS_WRITES ?= 500
 CHAOS_EVENTS ?= 20000
 
+SOAK_OPS     ?= 10000
+
 # Tools of the checks, pinned; Go fetches them by version and checksum.
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -59,6 +61,10 @@ chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 C
 .PHONY: import-real
 import-real: ## Import all of O*NET and ESCO, verify every record, kill and resume (PLANT_TESTDATA= IMPORT_SEED=)
 	@IMPORT_REAL=full go test -v -count=1 -timeout 30m -run '^TestImportReal$$' ./scripts/plant
+
+.PHONY: soak
+soak: ## Random operations of concurrent tenants, then every promise checked (SOAK_OPS=10000 SOAK_SEED=)
+	@SOAK_OPS=$(SOAK_OPS) $(TESTSTACK) -- go test -v -count=1 -timeout 60m -run '^TestSoak' ./functions
 
 .PHONY: test-pg16
 test-pg16: ## Run the tests that speak SQL on PostgreSQL 16

@@ -211,12 +211,17 @@ func (c MoveTo) Apply(e Entity) (Entity, error) {
 	if m.Reason && !filled(c.Reason) {
 		return Entity{}, ruleViolated(RuleStatusReason, "/reason", "this move needs a reason")
 	}
+	if c.SupersededBy != "" && c.To != Deprecated {
+		return Entity{}, ruleViolated(RuleSupersession, "/superseded_by", "only what is deprecated names a successor")
+	}
 	next := e
 	next.Governed.Status = c.To
 	next.Governed.StatusReason = c.Reason
-	next.Governed.SupersededBy = c.SupersededBy
-	if c.To == Archived {
+	switch c.To {
+	case Archived: // it keeps its successor
 		next.Governed.DeletedAt = c.At
+	default:
+		next.Governed.SupersededBy = c.SupersededBy
 	}
 	if e.Governed.AmendmentAlignment == Drifted && reactivates(e, c.To) {
 		next.Governed.AmendmentAlignment = Aligned

@@ -128,6 +128,10 @@ func Validate(e Entity, k Known) []Violation {
 		v.references(k, []Ref{parent})
 		v.unless(g.ParentID != e.ID, RuleParent, "/parent_id", "an entity is not its own parent")
 	}
+	if g.SupersededBy != "" {
+		v.unless(g.SupersededBy.Valid(), RuleID, "/superseded_by", "not a lower-case UUIDv7")
+		v.unless(g.SupersededBy != e.ID, RuleSupersession, "/superseded_by", "an entity is not its own successor")
+	}
 	return v
 }
 

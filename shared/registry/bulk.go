@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/dlai-sd/plant/shared/domain"
@@ -87,10 +88,13 @@ func beaten(err error) bool {
 func (s *Service) tryAll(ctx context.Context, req Request, kind domain.Kind, items []Candidate) (Bulk, error) {
 	b := Bulk{Outcomes: make([]Outcome, len(items)), Validated: req.ValidateOnly}
 	plans, at, err := s.judgeAll(ctx, req, kind, items, b.Outcomes)
+	w := store.Write{Tenant: req.Who.GovernanceAgent, Principal: req.Who.ID}
+	if err == nil && req.ValidateOnly {
+		err = s.db.Check(ctx, w)
+	}
 	if err != nil || req.ValidateOnly {
 		return b, err
 	}
-	w := store.Write{Tenant: req.Who.GovernanceAgent, Principal: req.Who.ID}
 	for _, p := range plans {
 		w.References = append(w.References, newRefs(p)...)
 	}
@@ -132,7 +136,12 @@ func (s *Service) judgeAll(ctx context.Context, req Request, kind domain.Kind, i
 	if err != nil {
 		return nil, nil, refusal(err, nil)
 	}
-	heads, err := s.db.Heads(ctx, req.Who.GovernanceAgent, agentsOf(items))
+	joined, err := s.foreignTeams(ctx, req.Who.GovernanceAgent, refs)
+	if err != nil {
+		return nil, nil, err
+	}
+	maps.Copy(missing, joined)
+	heads, err := s.db.Heads(ctx, req.Who.GovernanceAgent, validIDs(agentsOf(items)))
 	if err != nil {
 		return nil, nil, refusal(err, nil)
 	}
@@ -210,14 +219,8 @@ func born(req Request, item Candidate) (plan, error) {
 }
 
 func judge(e domain.Entity, taken func(domain.Entity) *domain.Error, missing map[domain.ID]bool) error {
-	var v []domain.Violation
-	for _, r := range e.Refs() {
-		if missing[r.ID] {
-			v = append(v, domain.UnknownReferenceViolation(r))
-		}
-	}
-	if len(v) > 0 {
-		return &domain.Error{Code: domain.CodeRuleViolated, Detail: "a reference does not hold", Violations: v}
+	if v := unknown(e.Refs(), missing); len(v) > 0 {
+		return noSuchReference(v)
 	}
 	if dup := taken(e); dup != nil {
 		return dup

@@ -29,6 +29,13 @@ func (s *Service) commit(ctx context.Context, req Request, p plan, also ...plan)
 		w.References = append(w.References, newRefs(one)...)
 	}
 	w.References = slices.DeleteFunc(w.References, func(r domain.Ref) bool { return r.ID == p.after.ID })
+	joined, err := s.foreignTeams(ctx, w.Tenant, w.References)
+	if err != nil {
+		return Written{}, err
+	}
+	if v := unknown(w.References, joined); len(v) > 0 {
+		return Written{}, noSuchReference(v)
+	}
 	if req.ValidateOnly {
 		return s.wouldWrite(ctx, req, p, w)
 	}
@@ -210,6 +217,11 @@ func nextHead(p plan, a ledger.Amendment) domain.Head {
 func evidence(p plan, a ledger.Amendment) domain.Evidence {
 	ev := domain.Evidence{Entity: p.after, Complete: p.before == nil}
 	if b := p.before; b != nil {
+		if b.Governed.SupersededBy == p.after.Governed.SupersededBy {
+			ev.Successor = &domain.Entity{Governed: domain.Governed{Status: domain.Certified}} // it was when it was named
+		} else {
+			ev.Successor = p.successor
+		}
 		ev.Links = append(ev.Links, domain.Link{
 			Seq: b.Head.Version, GovernanceAgentID: b.GovernanceAgentID, Author: "system/registry",
 			Hash: b.Head.Hash, Recomputes: true,
@@ -299,13 +311,17 @@ func newRefs(p plan) []domain.Ref {
 	if p.before == nil {
 		return refs
 	}
-	had := map[domain.ID]bool{}
+	type named struct { // what is named as one kind is not known to be of another
+		kind domain.Kind
+		id   domain.ID
+	}
+	had := map[named]bool{}
 	for _, r := range p.before.Refs() {
-		had[r.ID] = true
+		had[named{r.Kind, r.ID}] = true
 	}
 	var added []domain.Ref
 	for _, r := range refs {
-		if !had[r.ID] {
+		if !had[named{r.Kind, r.ID}] {
 			added = append(added, r)
 		}
 	}

@@ -34,7 +34,7 @@ func refusal(err error, missing func() []domain.Violation) error {
 	case errors.Is(err, store.ErrPrincipal):
 		return domain.Refuse(domain.CodeForbidden, "the principal of this token may no longer write")
 	case errors.Is(err, store.ErrReference):
-		return &domain.Error{Code: domain.CodeRuleViolated, Detail: "a reference does not hold", Violations: missing()}
+		return noSuchReference(missing())
 	case errors.Is(err, store.ErrClockSkew), errors.Is(err, store.ErrKeyOutOfForce):
 		return &domain.Error{Code: domain.CodeUnavailable, Detail: "the registry cannot sign now; try again later", Err: err}
 	case errors.As(err, &unavailable):
@@ -67,6 +67,22 @@ func nameTaken() *domain.Error {
 
 func externalIDTaken() *domain.Error {
 	return duplicate(domain.RuleExternalID, "/external_id", "an entity has this external_id already")
+}
+
+// noSuchReference refuses references that are absent, hidden, or not the
+// caller's to make.
+func noSuchReference(v []domain.Violation) *domain.Error {
+	return &domain.Error{Code: domain.CodeRuleViolated, Detail: "a reference does not hold", Violations: v}
+}
+
+// unknown are the violations of the references that are missing.
+func unknown(refs []domain.Ref, missing map[domain.ID]bool) (v []domain.Violation) {
+	for _, r := range refs {
+		if missing[r.ID] {
+			v = append(v, domain.UnknownReferenceViolation(r))
+		}
+	}
+	return v
 }
 
 // invisible names the references that the tenant may not make. Where even that

@@ -116,8 +116,11 @@ type plan struct {
 	after    domain.Entity
 	change   string
 	breaking bool
-	system   string // the function whose own work it is; "" for the request's principal
-	state    []byte // after's, canonical; nil: not made yet
+
+	successor *domain.Entity // that the change names, as it stands
+
+	system string // the function whose own work it is; "" for the request's principal
+	state  []byte // after's, canonical; nil: not made yet
 }
 
 // author is how the record names who made the change.
@@ -166,6 +169,18 @@ func (s *Service) Amend(ctx context.Context, req Request, id domain.ID, match le
 	} else if !isUnknownKey(err) {
 		return Written{}, err
 	}
+	w, err := s.amend(ctx, req, id, match, c)
+	if err == nil {
+		return w, nil
+	}
+	// A simultaneous repeat may have been refused for what the first one did.
+	if first, again := s.recall(ctx, req); again == nil {
+		return first, nil
+	}
+	return Written{}, err
+}
+
+func (s *Service) amend(ctx context.Context, req Request, id domain.ID, match ledger.Hash, c domain.Change) (Written, error) {
 	head, err := s.db.Read(ctx, req.tenant(), id, store.Newest)
 	if err != nil {
 		return Written{}, s.absent(ctx, req.tenant(), id, err)
@@ -184,11 +199,17 @@ func (s *Service) Amend(ctx context.Context, req Request, id domain.ID, match le
 	if err != nil {
 		return Written{}, err
 	}
+	successor, err := s.successor(ctx, req, e, next)
+	if err != nil {
+		return Written{}, err
+	}
 	also, err := s.consequences(ctx, req, e, next)
 	if err != nil {
 		return Written{}, err
 	}
-	w, err := s.commit(ctx, req, plan{before: &e, after: next, change: c.Name(), breaking: domain.Breaking(e, next)}, also...)
+	w, err := s.commit(ctx, req, plan{
+		before: &e, after: next, change: c.Name(), breaking: domain.Breaking(e, next), successor: successor,
+	}, also...)
 	if isStale(err) {
 		if now, readErr := s.db.Read(ctx, req.tenant(), id, store.Newest); readErr == nil && now.Entity.Head.Hash != e.Head.Hash {
 			return Written{}, s.stale(ctx, now, ledger.Hash(e.Head.Hash))

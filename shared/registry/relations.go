@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
@@ -19,7 +20,7 @@ const (
 // joinTeam plans the assignment of a new team's first agents: a living team is
 // never without one.
 func (s *Service) joinTeam(ctx context.Context, req Request, id domain.ID, t domain.Team, agents []domain.ID) ([]plan, error) {
-	heads, err := s.db.Heads(ctx, req.Who.GovernanceAgent, agents)
+	heads, err := s.db.Heads(ctx, req.Who.GovernanceAgent, validIDs(agents))
 	if err != nil {
 		return nil, refusal(err, nil)
 	}
@@ -28,6 +29,11 @@ func (s *Service) joinTeam(ctx context.Context, req Request, id domain.ID, t dom
 		return nil, err
 	}
 	return assignments(id, members)
+}
+
+// validIDs leaves out what the database could not even look up.
+func validIDs(ids []domain.ID) []domain.ID {
+	return slices.DeleteFunc(slices.Clone(ids), func(id domain.ID) bool { return !id.Valid() })
 }
 
 func assignments(team domain.ID, agents []domain.Entity) ([]plan, error) {
@@ -70,6 +76,45 @@ func membersOf(who auth.Principal, t domain.Team, agents []domain.ID, heads map[
 		return nil, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the team would break a rule", Violations: broken}
 	}
 	return members, nil
+}
+
+// successor checks L0-04 of a change that names a successor: one of the same kind
+// that the caller may see and that is certified. It is nil where none is named.
+func (s *Service) successor(ctx context.Context, req Request, before, after domain.Entity) (*domain.Entity, error) {
+	id := after.Governed.SupersededBy
+	if id == before.Governed.SupersededBy || !id.Valid() || id == after.ID {
+		return nil, nil // nothing new, or nothing that Validate lets pass
+	}
+	heads, err := s.db.Heads(ctx, req.tenant(), []domain.ID{id})
+	if err != nil {
+		return nil, refusal(err, nil)
+	}
+	e, ok := heads[id]
+	if !ok || e.Kind() != after.Kind() {
+		ref := domain.Ref{Kind: after.Kind(), ID: id, Field: "/superseded_by", Rule: domain.RuleSupersession}
+		return nil, noSuchReference([]domain.Violation{domain.UnknownReferenceViolation(ref)})
+	}
+	if status := e.Governed.Status; status != domain.Certified && status != domain.Active {
+		return nil, violated(domain.RuleSupersession, "/superseded_by", "the successor is not certified")
+	}
+	return &e, nil
+}
+
+// foreignTeams returns those of these references that are teams of other
+// governance agents: a shared one can be seen, and joined by nobody else.
+func (s *Service) foreignTeams(ctx context.Context, tenant string, refs []domain.Ref) (map[domain.ID]bool, error) {
+	var ids []domain.ID
+	for _, r := range refs {
+		if r.Kind == domain.KindTeam && r.Rule == domain.RuleAssignment {
+			ids = append(ids, r.ID)
+		}
+	}
+	heads, err := s.db.Heads(ctx, tenant, ids)
+	foreign := map[domain.ID]bool{}
+	for id, e := range heads {
+		foreign[id] = e.GovernanceAgentID != tenant
+	}
+	return foreign, refusal(err, nil)
 }
 
 // consequences are the changes that a change brings about in the same
