@@ -62,6 +62,11 @@ func Routes() []Route {
 		[]Route{
 			{"POST " + agents + "/{id}/assign-team", birthAgent, Bearer, "assignTeam", web.LimitBody},
 			{"POST /api/v1/auth/token", issueToken, Open, "issueToken", web.LimitForm},
+			// The documents belong to issue-token: every caller begins there, so it is the
+			// one that is awake, and a reader of documents wakes no process that can sign.
+			{"GET /api/v1/openapi.yaml", issueToken, Open, "getContract", 0},
+			{"GET /problems", issueToken, Open, "listProblems", 0},
+			{"GET /problems/{code}", issueToken, Open, "getProblem", 0},
 			{"POST /events/sequence", auditRun, Trusted, "sequence", web.LimitBody},
 		},
 	)
