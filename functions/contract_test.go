@@ -88,7 +88,9 @@ func describe(faults []*errors.ValidationError) string {
 func (c contract) itemOf(path string) *v3.PathItem {
 	for pattern, item := range c.model.Paths.PathItems.FromOldest() {
 		want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
-		same := func(want, got string) bool { return want == got || strings.HasPrefix(want, "{") && got != "" && got != "batch" }
+		same := func(want, got string) bool {
+			return want == got || strings.HasPrefix(want, "{") && got != "" && got != "batch"
+		}
 		if slices.EqualFunc(want, got, same) {
 			return item
 		}
