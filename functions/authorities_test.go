@@ -101,7 +101,7 @@ func without(list []domain.Authority, one domain.Authority) []domain.Authority {
 // placedAt puts an entity where a row begins, as nobody but a test can.
 type placedAt struct{ row domain.Permission }
 
-func (placedAt) Name() string { return domain.ChangeMoved }
+func (placedAt) Name() string                           { return domain.ChangeMoved }
 func (placedAt) Needs(domain.Entity) []domain.Authority { return []domain.Authority{domain.Operator} }
 
 func (c placedAt) Apply(e domain.Entity) (domain.Entity, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"regexp"
 	"sync/atomic"
 	"testing"
@@ -134,5 +135,15 @@ func TestColumns(t *testing.T) {
 			column = appended(column, v)
 		}
 		require.Equal(t, c.want, column)
+	}
+}
+
+// TestReadsAreTheStores: the raw statements are those that the store sends.
+func TestReadsAreTheStores(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../../shared/store/read.go")
+	require.NoError(t, err)
+	for _, sql := range []string{rawHead, rawHistory, rawSummary, rawChildren} {
+		require.Contains(t, string(source), "`"+sql+"`")
 	}
 }
