@@ -22,7 +22,7 @@ TESTSTACK   := go run ./scripts/localstack/cmd/teststack
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## Build the binaries into bin/
@@ -40,6 +40,10 @@ demo: build ## Start a stack, create a skill, prove its record, stop
 .PHONY: test
 test: ## Run every test on a real PostgreSQL and Redis (PACKAGES=./...)
 	@$(TESTSTACK) -- go test -timeout 10m $(PACKAGES)
+
+.PHONY: client-test
+client-test: ## Generate a client from openapi.yaml and live with it (needs the Go module proxy once)
+	@PLANT_CLIENT_TEST=required $(TESTSTACK) -- go test -count=1 -v -timeout 10m ./functions -run '^TestGeneratedClient$$'
 
 .PHONY: bench
 bench: build ## Measure every goal against a bound of the same run; also as bin/bench.json

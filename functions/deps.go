@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -29,6 +30,7 @@ import (
 	"github.com/dlai-sd/plant/shared/registry/api"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
+	"github.com/dlai-sd/plant/shared/web/openapi"
 )
 
 const (
@@ -127,7 +129,16 @@ func (d *deps) openIssueToken(ctx context.Context) (function, error) {
 	if err != nil {
 		return function{}, err
 	}
-	return function{handlers: issuetoken.Handlers(s), checks: []web.Check{d.schemaCheck()}}, nil
+	handlers := issuetoken.Handlers(s)
+	maps.Copy(handlers, documents())
+	return function{handlers: handlers, checks: []web.Check{d.schemaCheck()}}, nil
+}
+
+// documents are the operations that need nothing at all.
+func documents() map[string]http.Handler {
+	return map[string]http.Handler{
+		"getContract": openapi.Handler(), "listProblems": web.ProblemIndex(), "getProblem": web.ProblemPage(),
+	}
 }
 
 // inOrder opens one thing after the other and stops at the first that cannot be:

@@ -1,5 +1,6 @@
 // The functions of Plant, one binary: FUNCTION_TARGET says which one a process
-// is. "functions routes" prints the table of routes and exits.
+// is. "functions routes" prints the table of routes as JSON, "functions
+// authorities" who may do what, and both exit.
 package main
 
 import (
@@ -43,8 +44,11 @@ func run(args []string) error {
 	if len(args) == 1 && args[0] == "routes" {
 		return printRoutes(os.Stdout)
 	}
+	if len(args) == 1 && args[0] == "authorities" {
+		return printAuthorities(os.Stdout)
+	}
 	if len(args) > 0 {
-		return fmt.Errorf("unknown argument %q: set FUNCTION_TARGET, or say routes", args[0])
+		return fmt.Errorf("unknown argument %q: set FUNCTION_TARGET, or say routes or authorities", args[0])
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

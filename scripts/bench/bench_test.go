@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"regexp"
 	"sync/atomic"
 	"testing"
@@ -113,4 +114,14 @@ func TestOptions(t *testing.T) {
 	require.False(t, o.only.MatchString("process"))
 	_, err = parse([]string{"-only", "("}, &bytes.Buffer{})
 	require.Error(t, err)
+}
+
+// TestReadsAreTheStores: the raw statements are those that the store sends.
+func TestReadsAreTheStores(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../../shared/store/read.go")
+	require.NoError(t, err)
+	for _, sql := range []string{rawHead, rawHistory, rawSummary, rawChildren} {
+		require.Contains(t, string(source), "`"+sql+"`")
+	}
 }

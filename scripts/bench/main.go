@@ -78,10 +78,12 @@ type measurement struct {
 func measurements() []measurement {
 	return []measurement{
 		{"pure", measurePure},
+		{"evolve", measureEvolve},
 		{"seal", measureSeal},
 		{"overhead", measureOverhead},
 		{"create", measureCreate},
 		{"layer", measureLayer},
+		{"read", measureRead},
 		{"bulk", measureBulk},
 		{"flat", measureFlat},
 		{"process", measureProcess},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/dlai-sd/plant/scripts/localstack/docs"
 	"github.com/dlai-sd/plant/scripts/localstack/gateway"
 	"github.com/dlai-sd/plant/scripts/localstack/port"
 	"github.com/dlai-sd/plant/scripts/localstack/proc"
@@ -23,6 +24,7 @@ import (
 	"github.com/dlai-sd/plant/scripts/localstack/scheduler"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/web"
+	"github.com/dlai-sd/plant/shared/web/openapi"
 )
 
 // route is a line of the functions' own table; its other members matter to
@@ -168,9 +170,13 @@ func (s *stack) startGateway(targets map[string]string) error {
 			doors = append(doors, gateway.Route{Pattern: r.Pattern, Target: r.Function})
 		}
 	}
+	documentation, err := docs.New(openapi.Document())
+	if err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(s.logs.writer("gateway"), nil))
 	door, err := gateway.Start(gateway.Options{
-		Port: s.cmd.Port, Targets: targets, Routes: doors,
+		Port: s.cmd.Port, Targets: targets, Routes: doors, Pages: map[string]http.Handler{"/docs": documentation},
 		NotFound: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			web.Fail(w, r, web.Refuse(domain.CodeNotFound, "There is no such path."))
 		}),

@@ -80,6 +80,7 @@ func (s *stack) greet(took time.Duration) {
 	}
 	fmt.Fprintf(s.app.stdout, `
 Plant is running at %[1]s (ready after %[2]s). Ctrl-C stops it; the data stays in %[3]s.
+The API, to read: %[1]s/docs
 
 A token for %[4]s of the governance agent %[5]s, good for 30 minutes (another one: bin/plant token):
 

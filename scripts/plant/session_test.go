@@ -1,14 +1,18 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dlai-sd/plant/shared/web/openapi"
 )
 
 // TestSession is the README's first session on one stack, then that stack's end
@@ -21,6 +25,7 @@ func TestSession(t *testing.T) {
 	t.Run("together", func(t *testing.T) { // returns when all of its parts have
 		for name, part := range map[string]func(*testing.T, *running){
 			"greeting":     testGreeting,
+			"documents":    testDocuments,
 			"token":        testToken,
 			"repeat":       testRepeat,
 			"show":         testShow,
@@ -116,12 +121,41 @@ func testGreeting(t *testing.T, s *running) {
 	require.Contains(t, out, "Plant is running at "+s.url)
 	require.Contains(t, out, "bin/plant show bread --record")
 	require.Contains(t, out, "export PLANT_DIR="+s.dir, "the commands must find this stack")
+	require.Contains(t, out, s.url+"/docs")
 	require.NotContains(t, out, "introduced")
 	for _, step := range []string{"PostgreSQL", "001_base_entity.sql", "root", "60 entities", "functions"} {
 		require.Contains(t, err, step, "progress goes to stderr")
 		require.NotContains(t, out, "  "+step+"\n")
 	}
 	require.NotContains(t, out+err, "\x1b", "no terminal, and NO_COLOR")
+}
+
+// testDocuments: the page that the greeting names is there without a token, and
+// so is whatever it leads to.
+func testDocuments(t *testing.T, s *running) {
+	page := s.fetch(t, "/docs")
+	require.Contains(t, page, `id="operation-createSkill"`)
+	within := regexp.MustCompile(`href="(/[^"#]*)"`).FindAllStringSubmatch(page, -1)
+	require.NotEmpty(t, within)
+	for _, link := range within {
+		s.fetch(t, link[1])
+	}
+	require.Equal(t, string(openapi.Document()), s.fetch(t, "/api/v1/openapi.yaml"))
+	require.Contains(t, s.fetch(t, "/problems/stale"), "When it happens")
+}
+
+// fetch reads a page that is open to anybody.
+func (s *running) fetch(t *testing.T, path string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
+	require.NoError(t, err)
+	answer, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer func() { _ = answer.Body.Close() }()
+	require.Equal(t, http.StatusOK, answer.StatusCode, path)
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	return string(body)
 }
 
 func testToken(t *testing.T, s *running) {

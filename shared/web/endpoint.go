@@ -68,7 +68,7 @@ func write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead && hasBody(status) {
-		_, _ = w.Write(body)
+		_, _ = w.Write(body) // #nosec -- JSON, or a page of html/template
 	}
 }
 

@@ -26,8 +26,10 @@ import (
 	"github.com/dlai-sd/plant/shared/store"
 )
 
+// SetTenant sets a transaction's tenant ($1).
+const SetTenant = `SELECT set_config('app.governance_agent_id', $1, true)`
+
 const (
-	setTenant        = `SELECT set_config('app.governance_agent_id', $1, true)`
 	requirePrincipal = `SELECT public.require_principal($1, $2)`
 	insertKey        = `INSERT INTO public.idempotency_key (principal_id, route, key, body_hash, entity_id, seq, items)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`
@@ -208,7 +210,7 @@ func links(rows []Row) (roles, skills []string) {
 func Single(principal string, r Row) *pgx.Batch {
 	var b pgx.Batch
 	body := sha256.Sum256([]byte(r.Key))
-	b.Queue(setTenant, r.Entity.GovernanceAgentID)
+	b.Queue(SetTenant, r.Entity.GovernanceAgentID)
 	b.Queue(requirePrincipal, principal, r.Entity.GovernanceAgentID)
 	b.Queue(insertKey, principal, "createSkill", r.Key, body[:], string(r.Entity.ID), 1, nil)
 	for i, values := range r.Values(nil) {
@@ -232,7 +234,7 @@ func Bulk(principal string, rows []Row) (*pgx.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.Queue(setTenant, owner)
+	b.Queue(SetTenant, owner)
 	b.Queue(requirePrincipal, principal, owner)
 	b.Queue(insertKey, principal, "createMany", key, body[:], nil, nil, items)
 	b.Queue(insertBatch, batchID, first.Record.KeyID, string(first.Batch.Statement), first.Signature, len(rows))

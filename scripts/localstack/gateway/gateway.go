@@ -20,12 +20,14 @@ type Route struct {
 	Target  string // a name of Options.Targets
 }
 
-// Options say what is behind the door. All but Port are required.
+// Options say what is behind the door. All but Port and Pages
+// are required.
 type Options struct {
 	Port     int               // of 127.0.0.1; 0: any free one
 	Targets  map[string]string // name → base URL
 	Routes   []Route
-	NotFound http.Handler // answers what no route matches
+	Pages    map[string]http.Handler // path → what the gateway answers itself
+	NotFound http.Handler            // answers what no route matches
 	// Unavailable answers when a target cannot be reached. The error is for
 	// the log.
 	Unavailable func(w http.ResponseWriter, r *http.Request, target string, err error)
@@ -108,6 +110,11 @@ func route(opts Options, transport http.RoundTripper) (http.Handler, error) {
 	mux.Handle("/", opts.NotFound)
 	mux.HandleFunc("/health", health)
 	mux.Handle("/ready", readiness(opts.Targets))
+	for path, page := range opts.Pages {
+		if err := register(mux, path, page); err != nil {
+			return nil, err
+		}
+	}
 	for _, r := range methodless(opts.Routes) {
 		handler, ok := proxies[r.Target]
 		if !ok {

@@ -104,6 +104,26 @@ func TestRoutes(t *testing.T) {
 	require.Equal(t, "application/problem+json", resp.Header.Get("Content-Type"))
 }
 
+func TestOwnPages(t *testing.T) {
+	t.Parallel()
+	opts := options(map[string]string{"a": target(t, "a", 200)}, gateway.Route{Pattern: "GET /x", Target: "a"})
+	opts.Pages = map[string]http.Handler{"/docs": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "the page")
+	})}
+	g, err := gateway.Start(opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, g.Stop(context.Background())) })
+	_, body := get(t, "GET", g.URL()+"/docs", nil)
+	require.Equal(t, "the page", body)
+	resp, _ := get(t, "GET", g.URL()+"/docs/deeper", nil)
+	require.Equal(t, http.StatusNotFound, resp.StatusCode)
+
+	opts.Pages["/x"] = opts.Pages["/docs"]
+	opts.Routes = append(opts.Routes, gateway.Route{Pattern: "/x", Target: "a"})
+	_, err = gateway.Start(opts)
+	require.Error(t, err, "a page does not hide a route")
+}
+
 func TestForwardedHeadersAreOurs(t *testing.T) {
 	t.Parallel()
 	g := start(t, map[string]string{"a": target(t, "a", 200)}, gateway.Route{Pattern: "/x", Target: "a"})

@@ -25,7 +25,7 @@ var ranks = map[string]int{
 	"shared/translog":         3,
 	"shared/bundle":           4,
 	"shared/web":              4,
-	"shared/web/openapi":      4,
+	"shared/web/openapi":      5,
 	"shared/keys":             5,
 	"shared/store":            5,
 	"shared/embedding/minilm": 5,

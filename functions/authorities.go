@@ -1,0 +1,109 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/dlai-sd/plant/shared/domain"
+)
+
+// changes says which change each route for principals makes, by its operation;
+// domain.Permissions says what that needs. A route that is missing here makes
+// none: it reads.
+func changes() map[string]string {
+	list := map[string]string{"assignTeam": domain.ChangeAssigned}
+	for one, many := range map[string]string{
+		"Skill": "Skills", "JobRole": "JobRoles", "Industry": "Industries", "Team": "Teams", "Agent": "Agents",
+	} {
+		list["create"+one], list["create"+many] = domain.ChangeCreated, domain.ChangeCreated
+		list["evolve"+one] = domain.ChangeEvolved
+		list["move"+one], list["archive"+one] = domain.ChangeMoved, domain.ChangeMoved
+	}
+	return list
+}
+
+// printAuthorities writes the table of authorities for people: functions/AUTHORITIES.md
+// is what it writes.
+func printAuthorities(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(`# Who may do what
+
+Written by ` + "`go run ./functions authorities`" + `; a test holds this page to the code, and
+another one goes through every row with every authority.
+
+An authority is held over what one's own governance agent owns, or, all but ` + "`author`" + `,
+over the whole platform. A row names the authorities that are needed, all of them; whoever
+lacks one gets 403. What a caller may not even see answers 404 before any of this is asked.
+
+## Changes
+
+| change | what happens | needs | by itself |
+|---|---|---|---|
+`)
+	for _, p := range domain.Permissions() {
+		what := p.Means
+		if p.From != "" {
+			what = string(p.From) + " → " + string(p.To)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", p.Change, what, joined(p.Needs), bySystem(p.System))
+	}
+	b.WriteString(`
+The governor's two moves hold only for a drifted entity that goes back to the status it had.
+An auditor reads; no change asks for that authority.
+
+## Routes
+
+| route | who gets in | needs |
+|---|---|---|
+`)
+	for _, r := range Routes() {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", r.Pattern, wayIn(r.Access), needsOf(r))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func joined(list []domain.Authority) string {
+	names := make([]string, len(list))
+	for i, a := range list {
+		names[i] = string(a)
+	}
+	return strings.Join(names, " and ")
+}
+
+func bySystem(s string) string {
+	return map[string]string{
+		domain.SystemNever: "never", domain.SystemAgents: "the platform, for agents", domain.SystemAll: "the platform",
+	}[s]
+}
+
+func wayIn(a Access) string {
+	return map[Access]string{
+		Open: "anybody", Bearer: "a principal", Trusted: "Pub/Sub and Scheduler",
+	}[a]
+}
+
+// needsOf says what a route asks for: the authorities of its change, or, where
+// they depend on the move, which moves.
+func needsOf(r Route) string {
+	change := changes()[r.Operation]
+	var needs []string
+	for _, p := range domain.Permissions() {
+		switch {
+		case change == "" || p.Change != change:
+		case p.From == "":
+			needs = append(needs, joined(p.Needs))
+		case !strings.HasPrefix(r.Operation, "archive"):
+			return "as the move does"
+		case p.To == domain.Archived:
+			needs = append(needs, string(p.From)+": "+joined(p.Needs))
+		}
+	}
+	if r.Access == Bearer {
+		return cmp.Or(strings.Join(slices.Compact(needs), ", "), "nothing more: reads what it may see")
+	}
+	return ""
+}
