@@ -2,11 +2,12 @@ package minilm
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -40,24 +41,46 @@ func TestClose(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
+// TestCloseWaits: the memory of a computation is not taken from under it.
+func TestCloseWaits(t *testing.T) {
+	t.Parallel()
+	dir := emptyModel(t)
+	synctest.Test(t, func(t *testing.T) {
+		m, err := Open(dir, Options{Threads: 2})
+		require.NoError(t, err)
+		m.turn <- struct{}{} // somebody computes
+		closed := make(chan error, 1)
+		go func() { closed <- m.Close() }()
+		synctest.Wait()
+		require.Empty(t, closed)
+		<-m.turn
+		require.NoError(t, <-closed)
+	})
+}
+
 func TestCallersWaitNoLongerThanTheirContext(t *testing.T) {
 	t.Parallel()
-	m, err := Open(emptyModel(t), Options{})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, m.Close()) }()
-	m.turn <- struct{}{} // somebody computes
-	ctx, cancel := context.WithCancelCause(t.Context())
-	given := fmt.Errorf("given up")
-	answered := make(chan error)
-	go func() {
-		_, err := m.Embed(ctx, []string{"a"})
-		answered <- err
-	}()
-	cancel(given)
-	require.ErrorIs(t, <-answered, given)
-	<-m.turn
-	_, err = m.Embed(ctx, []string{"a"})
-	require.ErrorIs(t, err, given, "its turn, but too late")
+	dir := emptyModel(t)
+	synctest.Test(t, func(t *testing.T) {
+		m, err := Open(dir, Options{})
+		require.NoError(t, err)
+		m.turn <- struct{}{} // somebody computes
+		ctx, cancel := context.WithCancelCause(t.Context())
+		given := errors.New("given up")
+		answered := make(chan error, 1)
+		go func() {
+			_, err := m.Embed(ctx, []string{"a"})
+			answered <- err
+		}()
+		synctest.Wait()
+		require.Empty(t, answered)
+		cancel(given)
+		require.ErrorIs(t, <-answered, given)
+		<-m.turn
+		_, err = m.Embed(ctx, []string{"a"})
+		require.ErrorIs(t, err, given, "its turn, but too late")
+		require.NoError(t, m.Close())
+	})
 }
 
 func TestMicroBatches(t *testing.T) {
