@@ -262,8 +262,10 @@ func TestClientDeadlines(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 			defer cancel()
 			c := newClient(t, func(*http.Request) (*http.Response, error) { return answer(500, "{}"), nil })
+			begin := time.Now()
 			_, err := c.Embed(ctx, "Go")
 			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, 10*time.Millisecond, time.Since(begin))
 		})
 	})
 }

@@ -27,7 +27,7 @@ func (m *Model) attend(h *headScratch, p headOf) {
 	const stride = 3 * width
 	k, from := &m.kernel, m.scratch.queries[p.first*stride+p.head*headWidth:]
 	padded := (p.rows + k.panel - 1) / k.panel * k.panel
-	h.pack(from[width:], from[2*width:], p.rows, padded, k.panel)
+	h.pack(from[width:], from[2*width:], p.rows, k.panel)
 	scale := float32(1 / math.Sqrt(headWidth))
 	evenly(p.rows, k.rows, func(r, next int) {
 		rows, query := next-r, matrix{from[r*stride:], stride}
@@ -44,10 +44,11 @@ func (m *Model) attend(h *headScratch, p headOf) {
 	})
 }
 
-// pack brings keys and values, rows of three widths, into panels.
-func (h *headScratch) pack(keys, values []float32, rows, padded, panel int) {
+// pack brings keys and values, rows of three widths, into panels. The last
+// panel's columns beyond the rows keep what they had: softmax does not look at
+// the scores they give.
+func (h *headScratch) pack(keys, values []float32, rows, panel int) {
 	const stride = 3 * width
-	clear(h.keys[:padded*headWidth])
 	for r := range rows {
 		to := h.keys[r/panel*panel*headWidth+r%panel:]
 		for i, v := range keys[r*stride:][:headWidth] {

@@ -95,9 +95,6 @@ func (t *Tokenizer) appendPieces(ids []int32, word string) []int32 {
 // longest finds the longest piece that word begins with; length 0 says none.
 func longest(pieces map[string]int32, word string) (id int32, length int) {
 	for end := len(word); end > 0; end-- {
-		if end < len(word) && !utf8.RuneStart(word[end]) {
-			continue
-		}
 		if id, ok := pieces[word[:end]]; ok {
 			return id, end
 		}

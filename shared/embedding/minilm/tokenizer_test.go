@@ -22,7 +22,7 @@ func smallVocabulary() string {
 	for c := '!'; c <= '~'; c++ {
 		pieces = append(pieces, string(c), "##"+string(c))
 	}
-	pieces = append(pieces, "##", "skill", "##ing", "ab", "abc", "##cd", "é", "東", "京", "…", "$$$")
+	pieces = append(pieces, "##", "skill", "##ing", "ab", "abc", "##cd", "é", "ж", "##ж", "東", "京", "…", "$$$")
 	return strings.Join(pieces, "\n") + "\n"
 }
 
@@ -96,6 +96,10 @@ func TestLimit(t *testing.T) {
 		require.Len(t, ids, min(words+2, MaxTokens))
 		require.Equal(t, tokenizer.closing, ids[len(ids)-1])
 	}
+	ids, _ := tokenizer.Tokens(strings.Repeat("ж", maxWordRunes))
+	require.Len(t, ids, maxWordRunes+2, "characters count, not bytes")
+	ids, _ = tokenizer.Tokens(strings.Repeat("ж", maxWordRunes+1))
+	require.Equal(t, []int32{tokenizer.opening, tokenizer.unknown, tokenizer.closing}, ids)
 	_, truncated := tokenizer.Tokens(strings.Repeat("skill ", 253) + "abcd!")
 	require.True(t, truncated, "the limit falls into a word")
 	_, truncated = tokenizer.Tokens(strings.Repeat("skill ", 254) + " \u00ad\t ")
