@@ -24,7 +24,7 @@ help: ## List the targets
 .PHONY: build
 build: ## Build the binaries into bin/
 	@mkdir -p bin
-	@CGO_ENABLED=0 go build -trimpath -o bin/ ./functions ./scripts/plant
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./functions ./scripts/plant ./scripts/plant-verify
 
 .PHONY: run
 run: build ## Run the whole stack on this machine until Ctrl-C (PORT=8080)

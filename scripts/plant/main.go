@@ -30,6 +30,7 @@ type cli struct {
 	Keys      keysCmd      `cmd:"" help:"The signing keys."`
 	Import    importCmd    `cmd:"" help:"Create skills from a file of JSON Lines, over HTTP."`
 	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
+	Verify    verifyCmd    `cmd:"" help:"Check a bundle, offline: four verdicts."`
 }
 
 // app is what every command gets: where to write, and what it was told.
@@ -100,6 +101,10 @@ func execute(ctx context.Context, args []string, stdout io.Writer, stderr *os.Fi
 func report(stderr io.Writer, err error) int {
 	if err == nil {
 		return 0
+	}
+	var code exitCode
+	if errors.As(err, &code) {
+		return int(code)
 	}
 	fmt.Fprintln(stderr, "plant:", err)
 	var h *hint

@@ -16,7 +16,7 @@ import (
 )
 
 // meansTheSame reports whether another content of a file says nothing else, but
-// for what no verdict sees: FORMAT.md, section 6, whose list this holds to be all.
+// for what no verdict sees: FORMAT.md, section 7, whose list this holds to be all.
 func meansTheSame(t require.TestingT, scope Scope, file string, before, after []byte) bool {
 	if !judged(file) || bytes.Equal(before, after) {
 		return true
