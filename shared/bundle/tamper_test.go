@@ -10,8 +10,8 @@ import (
 	"github.com/dlai-sd/plant/shared/domain/canonical"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/translog"
-	"github.com/stretchr/testify/require"
 	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
 
