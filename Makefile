@@ -9,6 +9,7 @@ FUZZTIME     ?= 60s
 PACKAGES     ?= ./...
 CHAOS_KILLS  ?= 50
 CHAOS_WRITES ?= 500
+DRILL_COUNT  ?= 1000
 
 # Tools of the checks, pinned; Go fetches them by version and checksum.
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
@@ -46,6 +47,10 @@ bench: build ## Measure every goal against a bound of the same run; also as bin/
 .PHONY: chaos
 chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_SEED=)
 	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) go test -v -count=1 -timeout 30m ./scripts/chaos
+
+.PHONY: drill
+drill: build ## Attack bundles in every known way, at full count (DRILL_COUNT=1000 DRILL_SEED=0)
+	@bin/plant drill --count $(DRILL_COUNT) --clean 100000 --seed $(or $(DRILL_SEED),0)
 
 .PHONY: test-pg16
 test-pg16: ## Run the tests that speak SQL on PostgreSQL 16

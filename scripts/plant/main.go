@@ -31,6 +31,7 @@ type cli struct {
 	Import    importCmd    `cmd:"" help:"Create skills from a file of JSON Lines, over HTTP."`
 	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
 	Verify    verifyCmd    `cmd:"" help:"Check a bundle, offline: four verdicts."`
+	Drill     drillCmd     `cmd:"" help:"Attack bundles of synthetic deployments in every known way; all must be found."`
 }
 
 // app is what every command gets: where to write, and what it was told.

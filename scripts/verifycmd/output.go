@@ -43,7 +43,9 @@ func tellJSON(s Streams, r result) error {
 func text(name string, r bundle.Report) string {
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "%s\n", name)
-	row := func(label, format string, args ...any) { fmt.Fprintf(b, "  %-13s %s\n", label, fmt.Sprintf(format, args...)) }
+	row := func(label, format string, args ...any) {
+		fmt.Fprintf(b, "  %-13s %s\n", label, fmt.Sprintf(format, args...))
+	}
 	row("origin", "%s", r.Origin)
 	row("scope", "%s", printable(r.Scope.String()))
 	heads := "heads record cannot be read"
