@@ -10,9 +10,10 @@ import (
 )
 
 // unsigned are the reasons for which a record holds no more once it was changed.
+// The last is where it had reattested another, which stands before it.
 var unsigned = []ledger.Reason{
 	ledger.ReasonSignatureInvalid, ledger.ReasonBatchPathInvalid, ledger.ReasonBatchMismatch, ledger.ReasonKeyMayNotSign,
-	ledger.ReasonKeyUnknown, ledger.ReasonKeyNotInForce, ledger.ReasonKeyRetired, ledger.ReasonRecordMalformed,
+	ledger.ReasonKeyUnknown, ledger.ReasonKeyNotInForce, ledger.ReasonKeyRetired, ledger.ReasonRecordMalformed, ledger.ReasonKeyRevoked,
 }
 
 // recordAttack changes one member of a random record.

@@ -15,7 +15,7 @@ func batched(t told) bool { return t.object["batch"] != nil }
 
 // signatureAttack replaces the signature of a random record.
 func signatureAttack(name string, chosen func(told) bool, forge func(*Scene, told, []byte) []byte) Attack {
-	return Attack{"signatures", name, []Finding{signature(ledger.ReasonSignatureInvalid)}, func(s *Scene) bool {
+	return Attack{"signatures", name, []Finding{signature(ledger.ReasonSignatureInvalid, ledger.ReasonKeyRevoked)}, func(s *Scene) bool {
 		return s.line(amendmentsFile, chosen, func(t told) bool {
 			before := must(base64.StdEncoding.DecodeString(t.text("signature")))
 			after := forge(s, t, before)
@@ -141,7 +141,7 @@ func batchAttacks() []Attack {
 		{"batch paths", "left out", []Finding{signature(ledger.ReasonAlgorithmMismatch)}, func(s *Scene) bool {
 			return s.line(amendmentsFile, batched, func(t told) bool { delete(t.object, "batch"); return true })
 		}},
-		{"batch paths", "given to a direct record", []Finding{signature(ledger.ReasonAlgorithmMismatch)}, func(s *Scene) bool {
+		{"batch paths", "given to a direct record", []Finding{signature(ledger.ReasonAlgorithmMismatch, ledger.ReasonKeyRevoked)}, func(s *Scene) bool {
 			other, ok := s.pick(amendmentsFile, batched)
 			return ok && s.line(amendmentsFile, direct, func(t told) bool { t.object["batch"] = other.object["batch"]; return true })
 		}},

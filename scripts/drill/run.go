@@ -59,7 +59,7 @@ func (r Result) Passed() bool {
 // How large a drill's worlds are, in records.
 const (
 	smallWorlds = 6
-	smallWorld  = 50
+	smallWorld  = 40
 	largeWorld  = 10_000
 )
 
@@ -79,7 +79,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	}
 	d := drill{options: o, keys: keys, result: Result{Seed: o.Seed}}
 	for i := range smallWorlds {
-		d.set(uint64(i), smallWorld+10*i) // #nosec G115 -- a small number
+		d.set(uint64(i), smallWorld+4*i) // #nosec G115 -- a small number
 	}
 	if err := d.clean(ctx); err != nil {
 		return d.result, err

@@ -72,7 +72,7 @@ func (s *scanner) taker(file string) func(int, []byte) error {
 		if file == amendmentsFile {
 			s.scan.bytes += int64(len(b))
 		}
-		s.progress.add(len(b))
+		s.progress.add(len(b) + 1)
 		s.take(l)
 		if s.scope.Type == ScopeAgent && file == amendmentsFile && l.malformed == nil {
 			if err := s.takeDated(l); err != nil {

@@ -153,7 +153,7 @@ type batchText struct {
 type line struct {
 	file      string
 	number    int
-	size      int // bytes
+	size      int // bytes, its end included
 	entry     ledger.Entry
 	malformed error // why the record cannot be read; entry.Record is then zero
 	inclusion []ledger.Hash
@@ -182,7 +182,7 @@ func readLine(file string, number int, b []byte) (line, error) {
 		return line{}, &NotBundleError{File: file, Line: number, Detail: "malformed", Err: errMembers}
 	}
 	l := t.line(file, number)
-	l.size = len(b)
+	l.size = len(b) + 1
 	return l, nil
 }
 
