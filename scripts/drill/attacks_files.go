@@ -3,11 +3,10 @@ package drill
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"strings"
-
-	"crypto/x509"
 
 	"github.com/dlai-sd/plant/shared/bundle"
 	"github.com/dlai-sd/plant/shared/ledger"

@@ -3,18 +3,18 @@ package bundle
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
-
-	"crypto/x509"
 
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/testkit/testdata"
@@ -151,6 +151,13 @@ func TestScriptAgreesOnOurs(t *testing.T) {
 	for name, at := range map[string]time.Time{"before": testStart, "early": h.date.Add(-2 * time.Second), "future": h.date.Add(24 * time.Hour)} {
 		s.add(name, h.pack(AgentAt(entityID(50), at)), h.options())
 	}
+	hidden := newAgentHistory()
+	hidden.reshare(`{"name":"Secret plan","status":"draft"}`)
+	hidden.withhold(t, 53, 3)
+	hidden.withhold(t, 52, 1)
+	s.add("withheld", hidden.pack(AgentAt(entityID(50), hidden.date)), hidden.options())
+	hidden.restsOn = slices.DeleteFunc(hidden.restsOn, func(id string) bool { return id == entityID(53) })
+	s.add("withheld, and a skill of a role unseen", hidden.pack(AgentAt(entityID(50), hidden.date)), hidden.options())
 	for _, file := range []string{manifestFile, checkpointFile, headsFile, amendmentsFile, keysFile} {
 		fsys := clone(sampleBundles()[0].fsys)
 		delete(fsys, file)
