@@ -168,6 +168,7 @@ func TestVerifyAgentFinds(t *testing.T) {
 		"no last place":     {places(func(p []any) []any { return p[:5] }), reasonMap{"completeness": ReasonEntityHeadMismatch}},
 		"a place too many":  {places(func(p []any) []any { return append(p, p[5]) }), reasonMap{"completeness": ReasonEntityHeadMismatch}},
 		"places in reverse": {places(func(p []any) []any { slices.Reverse(p); return p }), reasonMap{"completeness": ReasonEntityHeadMismatch}},
+		"a place renamed":   {places(func(p []any) []any { p[0].(object)["entity_id"] = entityID(49); return p }), reasonMap{"completeness": ReasonEntityHeadMismatch}},
 		"a place of another": {places(func(p []any) []any {
 			p[0].(object)["index"], p[0].(object)["path"] = p[1].(object)["index"], p[1].(object)["path"]
 			return p
