@@ -5,9 +5,9 @@
         [--scope SCOPE] [--max-age HOURS] [--now TIME] [--seen CHECKPOINT] [--json]
     python3 verify.py --many LIST     a JSON object of these options a line, a JSON answer a line
 
-Python 3.8 or newer, its standard library, nothing else. Written from the two pages
-that describe the format, shared/bundle/FORMAT.md and shared/ledger/FORMAT.md, which
-explain every reason given here. It does not judge the rules: plant-verify does.
+Python 3.8 or newer, its standard library, nothing else: it shares no code with
+plant-verify. The format, and every reason given here, is described in two pages,
+shared/bundle/FORMAT.md and shared/ledger/FORMAT.md. It does not judge the rules.
 
 Exit code 0: all four verdicts pass; 1: one fails; 2: not a bundle, or not understood.
 """
@@ -1390,7 +1390,7 @@ def main():
     else:
         for name, offender in verdicts.items():
             print("%-13s %s" % (name, "passed" if offender is None else "FAILED: " + ascii(offender)))
-        print("rules         not judged here: plant-verify does" if not any(verdicts.values()) else "Try: ask for the bundle again, and keep both if it fails again")
+        print("All four verdicts pass. Rules are not judged here." if not any(verdicts.values()) else "Try: ask for the bundle again, and keep both if it fails again")
     return 1 if any(verdicts.values()) else 0
 
 
