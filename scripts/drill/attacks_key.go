@@ -136,7 +136,7 @@ func keyAttacks() []Attack {
 		{group, "a retirement hidden", []Finding{integrity(ledger.ReasonSeqGap), completeness(bundle.ReasonTenantRootMismatch, bundle.ReasonLogEntryMissing)}, func(s *Scene) bool {
 			return s.drop(keysFile, func(t told) bool { return t.record.Change == "retired" })
 		}},
-		{group, "an introduction hidden", []Finding{completeness(bundle.ReasonTenantCountMismatch, bundle.ReasonTenantRootMismatch, bundle.ReasonLogEntryMissing)}, func(s *Scene) bool {
+		{group, "an introduction hidden", []Finding{completeness(bundle.ReasonTenantCountMismatch, bundle.ReasonTenantRootMismatch, bundle.ReasonLogEntryMissing), integrity(ledger.ReasonSeqGap)}, func(s *Scene) bool {
 			return s.drop(keysFile, func(t told) bool { return t.record.Change == "introduced" })
 		}},
 		{group, "no keys at all", []Finding{signature(ledger.ReasonRootUntrusted)}, func(s *Scene) bool {
