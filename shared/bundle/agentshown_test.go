@@ -142,3 +142,20 @@ func TestAgentForms(t *testing.T) {
 		})
 	}
 }
+
+// TestAgentNotCommitted: a state that no record commits to is not told of.
+func TestAgentNotCommitted(t *testing.T) {
+	t.Parallel()
+	h := newAgentHistory()
+	for i, e := range h.entries {
+		if e.Record.EntityID == entityID(50) && e.Record.Change == "moved" {
+			forged := *e.Opening
+			forged.State = []byte(strings.Replace(string(forged.State), "Ada", "Eve", 1))
+			h.entries[i].Opening = &forged
+		}
+	}
+	report, reasons := judge(t, h.pack(AgentAt(entityID(50), h.date)), h.options())
+	require.Equal(t, reasonMap{"integrity": ledger.ReasonStateHashMismatch}, reasons)
+	require.Equal(t, "Ada", report.Agent.Name)
+	require.EqualValues(t, 3, report.Agent.ShownSeq)
+}
