@@ -13,6 +13,8 @@ CHAOS_EVENTS ?= 20000
 
 SOAK_OPS     ?= 10000
 
+DRILL_COUNT  ?= 1000
+
 # Tools of the checks, pinned; Go fetches them by version and checksum.
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -27,7 +29,7 @@ help: ## List the targets
 .PHONY: build
 build: ## Build the binaries into bin/
 	@mkdir -p bin
-	@CGO_ENABLED=0 go build -trimpath -o bin/ ./functions ./scripts/plant
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./functions ./scripts/plant ./scripts/plant-verify
 
 .PHONY: run
 run: build ## Run the whole stack on this machine until Ctrl-C (PORT=8080)
@@ -69,6 +71,10 @@ import-real: ## Import all of O*NET and ESCO, verify every record, kill and resu
 .PHONY: soak
 soak: ## Random operations of concurrent tenants, then every promise checked (SOAK_OPS=10000 SOAK_SEED=)
 	@SOAK_OPS=$(SOAK_OPS) $(TESTSTACK) -- go test -v -count=1 -timeout 60m -run '^TestSoak' ./functions
+
+.PHONY: drill
+drill: build ## Attack bundles in every known way, at full count (DRILL_COUNT=1000 DRILL_SEED=0)
+	@bin/plant drill --count $(DRILL_COUNT) --clean 100000 --seed $(or $(DRILL_SEED),0)
 
 .PHONY: test-pg16
 test-pg16: ## Run the tests that speak SQL on PostgreSQL 16

@@ -32,6 +32,8 @@ type cli struct {
 	Events    eventsCmd    `cmd:"" help:"The events between functions."`
 	Embed     embedCmd     `cmd:"" help:"The vectors by which entities are found."`
 	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
+	Verify    verifyCmd    `cmd:"" help:"Check a bundle, offline: four verdicts."`
+	Drill     drillCmd     `cmd:"" help:"Attack bundles of synthetic deployments in every known way; all must be found."`
 }
 
 // app is what every command gets: where to write, and what it was told.
@@ -102,6 +104,10 @@ func execute(ctx context.Context, args []string, stdout io.Writer, stderr *os.Fi
 func report(stderr io.Writer, err error) int {
 	if err == nil {
 		return 0
+	}
+	var code exitCode
+	if errors.As(err, &code) {
+		return int(code)
 	}
 	fmt.Fprintln(stderr, "plant:", err)
 	var h *hint

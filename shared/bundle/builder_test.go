@@ -1,13 +1,14 @@
 package bundle
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
+	"archive/zip"
+	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
+	"io"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -22,40 +23,12 @@ import (
 )
 
 const (
-	testOrigin = "plant.example/bundle-test"
-	testRules  = `{"name":"constitution","rules":[],"version":1}`
+	testOrigin    = "plant.example/bundle-test"
+	testChecklist = `{"name":"checklist","points":[]}`
+	testRules     = `{"name":"constitution","rules":[],"version":1}`
 )
 
 var testStart = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
-
-// rsaKey is a fresh RSA-4096 key of one test run.
-type rsaKey struct {
-	private *rsa.PrivateKey
-	id      string
-}
-
-type testKeys struct {
-	root, amendment, certification, heads rsaKey
-	checkpoint                            ed25519.PrivateKey
-	checkpointID                          string
-}
-
-// keysOnce makes one key of each use, once for a test binary.
-var keysOnce = sync.OnceValue(func() testKeys {
-	var k testKeys
-	var group sync.WaitGroup
-	for _, to := range []*rsaKey{&k.root, &k.amendment, &k.certification, &k.heads} {
-		group.Go(func() {
-			to.private = must(rsa.GenerateKey(rand.Reader, 4096))
-			to.id = must(ledger.KeyID(to.private.Public()))
-		})
-	}
-	group.Wait()
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	k.checkpoint = must(private, err)
-	k.checkpointID = must(ledger.KeyID(private.Public()))
-	return k
-})
 
 // must is for building what cannot fail, before there is a test to fail.
 func must[T any](v T, err error) T {
@@ -71,6 +44,8 @@ type history struct {
 	entries []ledger.Entry
 	tree    translog.Tree
 	older   []logEntry // heads records
+	date    time.Time  // of scope agent
+	restsOn []string   // the entities of scope agent
 	roots   []ledger.Hash
 }
 
@@ -135,16 +110,8 @@ func introduced(n int, state string) ledger.Draft {
 // certified and partly erased, a batch of three skills of borealis, an older
 // heads record, and the revocation of the certification key.
 func newHistory() *history {
-	k := keysOnce()
-	h := &history{keys: k}
-	public := func(key rsaKey) string { return spki(key.private.Public()) }
-	h.say(k.root, introduced(1, keyState(k.root.id, public(k.root), ledger.UseRoot, "", "introduced", "retired", "revoked")))
-	h.say(k.root, introduced(2, keyState(k.amendment.id, public(k.amendment), ledger.UseAmendment, "", "created", "erased", "evolved")))
-	certification := keyState(k.certification.id, public(k.certification), ledger.UseCertification, "", "certified")
-	key := h.say(k.root, introduced(3, certification))[0]
-	h.say(k.root, introduced(4, keyState(k.heads.id, public(k.heads), ledger.UseHeads, "")))
-	h.say(k.root, introduced(5, keyState(k.checkpointID, spki(k.checkpoint.Public()), ledger.UseCheckpoint, "")))
-
+	h, key, certification := newKeyedHistory()
+	k := h.keys
 	skill := h.say(k.amendment, created(10, "acme"))[0]
 	skill = h.say(k.amendment, after(skill, "evolved", `{"name":"Skill 10, better","status":"draft"}`))[0]
 	h.say(k.amendment, created(20, "borealis"), created(21, "borealis"), created(22, "borealis"))
@@ -155,6 +122,21 @@ func newHistory() *history {
 	h.entries[5].Opening = nil
 	h.say(k.amendment, created(11, "acme"), created(23, "borealis"))
 	return h
+}
+
+// newKeyedHistory writes the entries of five keys; it returns the certification
+// key's, and its state.
+func newKeyedHistory() (*history, ledger.Amendment, string) {
+	k := keysOnce()
+	h := &history{keys: k}
+	public := func(key rsaKey) string { return spki(key.private.Public()) }
+	h.say(k.root, introduced(1, keyState(k.root.id, public(k.root), ledger.UseRoot, "", "introduced", "retired", "revoked")))
+	h.say(k.root, introduced(2, keyState(k.amendment.id, public(k.amendment), ledger.UseAmendment, "", "assigned", "created", "drifted", "erased", "evolved", "moved")))
+	certification := keyState(k.certification.id, public(k.certification), ledger.UseCertification, "", "certified")
+	key := h.say(k.root, introduced(3, certification))[0]
+	h.say(k.root, introduced(4, keyState(k.heads.id, public(k.heads), ledger.UseHeads, "")))
+	h.say(k.root, introduced(5, keyState(k.checkpointID, spki(k.checkpoint.Public()), ledger.UseCheckpoint, "")))
+	return h, key, certification
 }
 
 func salt(owner string) ledger.Hash { return ledger.HashOf([]byte("salt of " + owner)) }
@@ -229,102 +211,117 @@ func (h *history) inclusion(at int64) []ledger.Hash {
 
 type object = map[string]any
 
-func (h *history) line(e ledger.Entry) object {
-	o := object{
-		"record": string(e.Bytes), "signature": e.Signature, "log_index": e.LogIndex, "inclusion": h.inclusion(e.LogIndex),
-	}
-	if e.Opening != nil {
-		o["opening"] = object{"salt": ledger.Hash(e.Opening.Salt), "state": string(e.Opening.State)}
-	}
-	if e.Batch != nil {
-		o["batch"] = object{"statement": string(e.Batch.Statement), "index": e.Batch.Index, "path": e.Batch.Path}
-	}
-	return o
-}
-
 func encode(v any) []byte { return must(json.Marshal(v, json.Deterministic(true))) }
 
 // pack makes a bundle, cut after the heads record that it logs.
 func (h *history) pack(scope Scope) fstest.MapFS { return h.packHeads(scope, h.headsRecord(nil)) }
 
 func (h *history) packHeads(scope Scope, heads signed) fstest.MapFS {
-	file := func(b []byte) *fstest.MapFile { return &fstest.MapFile{Data: b, Mode: 0o644} }
-	var lines, keyLines []byte
+	return unzipped(written(h.contents(scope, heads)))
+}
+
+func written(c Contents) []byte {
+	var b bytes.Buffer
+	if err := Write(&b, c); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+func unzipped(b []byte) fstest.MapFS {
 	out := fstest.MapFS{}
-	for _, e := range h.entries {
-		r := e.Record
-		b := append(encode(h.line(e)), '\n')
-		switch {
-		case r.EntityType == "signing_key":
-			keyLines = append(keyLines, b...)
-		case scope.Type == ScopeAll, scope.ID == r.GovernanceAgentID, scope.ID == r.EntityID:
-			lines = append(lines, b...)
-			if e.Batch == nil && out[sampleRecord] == nil {
-				out[sampleRecord], out[sampleSignature] = file(e.Bytes), file(e.Signature)
-			}
-		}
+	for _, f := range must(zip.NewReader(bytes.NewReader(b), int64(len(b)))).File {
+		out[f.Name] = &fstest.MapFile{Data: must(io.ReadAll(must(f.Open()))), Mode: 0o644}
 	}
-	for id, public := range map[string]any{
-		h.keys.root.id: h.keys.root.private.Public(), h.keys.checkpointID: h.keys.checkpoint.Public(),
-	} {
-		out["keys/"+id+".pem"] = file(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: must(x509.MarshalPKIXPublicKey(public))}))
-	}
-	out[manifestFile] = file(encode(object{
-		"format": Format, "origin": testOrigin, "created_at": h.now().Format(ledger.TimeLayout), "scope": scope,
-	}))
-	out[checkpointFile] = file(h.checkpoint(h.tree.Size()))
-	out[headsFile] = file(encode(h.headsJSON(scope, heads)))
-	out[amendmentsFile], out[keysFile] = file(lines), file(keyLines)
-	out["constitutions/"+ledger.HashOf([]byte(testRules)).String()+".json"] = file([]byte(testRules))
-	out["compliance.json"] = file([]byte(`{"results":[]}`))
-	out["VERIFY.md"] = file([]byte("Read me.\n"))
 	return out
 }
 
-func (h *history) headsJSON(scope Scope, heads signed) object {
-	o := object{
-		"record": string(heads.record), "signature": heads.signature, "log_index": heads.at,
-		"inclusion": h.inclusion(heads.at), "tenants": heads.rows,
-	}
-	salts := object{"keyring": salt("keyring")}
-	switch scope.Type {
-	case ScopeAll:
-		for _, owner := range h.owners() {
-			salts[owner] = salt(owner)
-		}
-		var earlier []object
-		for _, e := range h.older {
-			if e.at != heads.at {
-				earlier = append(earlier, object{"log_index": e.at, "hash": e.hash})
+// lines are the entries that are chosen, as a writer takes them.
+func (h *history) lines(chosen func(ledger.Record) bool) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		for _, e := range h.entries {
+			if chosen(e.Record) && !yield(Line{e, h.inclusion(e.LogIndex)}, nil) {
+				return
 			}
 		}
-		o["earlier"] = earlier
-	case ScopeGovernanceAgent:
-		salts[scope.ID] = salt(scope.ID)
-	case ScopeEntity:
-		o["entity"] = h.entityPlace(scope.ID, salts)
 	}
-	if scope.Type != ScopeAll {
-		size := h.older[0].at + 1
-		o["consistency"] = object{fmt.Sprint(size): must(translog.Nodes(h.tree.Node).Consistency(size, h.tree.Size()))}
-	}
-	o["salts"] = salts
-	return o
 }
 
-func (h *history) entityPlace(id string, salts object) object {
+func (h *history) contents(scope Scope, heads signed) Contents {
+	in := h.scope(scope)
+	c := Contents{
+		Origin: testOrigin, CreatedAt: h.now(), Scope: scope, Checkpoint: h.checkpoint(h.tree.Size()),
+		Heads: HeadsContents{
+			Record: heads.record, Signature: heads.signature, LogIndex: heads.at,
+			Inclusion: h.inclusion(heads.at), Tenants: heads.rows, Salts: map[string]ledger.Hash{"keyring": salt("keyring")},
+		},
+		Keys:          h.lines(func(r ledger.Record) bool { return r.EntityType == "signing_key" }),
+		Amendments:    h.lines(func(r ledger.Record) bool { return r.EntityType != "signing_key" && in(r) }),
+		Constitutions: [][]byte{[]byte(testRules)},
+		Checklists:    [][]byte{[]byte(testChecklist)},
+		Compliance: func(w io.Writer) error {
+			_, err := io.WriteString(w, `{"results":[]}`)
+			return err
+		},
+	}
+	h.addScope(&c, heads)
+	return c
+}
+
+// scope says which amendments are in a scope.
+func (h *history) scope(scope Scope) func(ledger.Record) bool {
+	return func(r ledger.Record) bool {
+		switch scope.Type {
+		case ScopeAgent:
+			return slices.Contains(h.restsOn, r.EntityID)
+		case ScopeAll:
+			return true
+		}
+		return scope.ID == r.GovernanceAgentID || scope.ID == r.EntityID
+	}
+}
+
+// addScope adds what heads.json holds in this scope alone.
+func (h *history) addScope(c *Contents, heads signed) {
+	switch c.Scope.Type {
+	case ScopeAll:
+		for _, owner := range h.owners() {
+			c.Heads.Salts[owner] = salt(owner)
+		}
+		for _, e := range h.older {
+			if e.at != heads.at {
+				c.Heads.Earlier = append(c.Heads.Earlier, EarlierHeads{e.at, e.hash})
+			}
+		}
+		return
+	case ScopeGovernanceAgent:
+		c.Heads.Salts[c.Scope.ID] = salt(c.Scope.ID)
+	case ScopeEntity:
+		c.Heads.Places = []HeadPlace{h.place(c.Scope.ID)}
+	case ScopeAgent:
+		for _, id := range h.restsOn {
+			c.Heads.Places = append(c.Heads.Places, h.place(id))
+		}
+	}
+	for _, p := range c.Heads.Places {
+		c.Heads.Salts[p.Owner] = salt(p.Owner)
+	}
+	size := h.older[0].at + 1
+	c.Heads.Consistency = map[int64][]ledger.Hash{size: must(translog.Nodes(h.tree.Node).Consistency(size, h.tree.Size()))}
+}
+
+func (h *history) place(id string) HeadPlace {
 	for _, owner := range h.owners() {
 		heads := h.heads(owner)
 		at := slices.IndexFunc(heads, func(e translog.EntityHead) bool { return e.EntityID == id })
 		if at < 0 {
 			continue
 		}
-		salts[owner] = salt(owner)
 		var tree translog.Tree
 		for _, e := range heads {
 			tree.Append(e.Leaf())
 		}
-		return object{"owner": owner, "index": at, "path": must(translog.Nodes(tree.Node).Inclusion(int64(at), tree.Size()))}
+		return HeadPlace{id, owner, int64(at), must(translog.Nodes(tree.Node).Inclusion(int64(at), tree.Size()))}
 	}
 	panic("no such entity")
 }
@@ -334,7 +331,11 @@ func (h *history) options() Options {
 	return Options{Trust: h.keys.root.private.Public().(*rsa.PublicKey), Origin: testOrigin, Now: h.now().Add(time.Hour)}
 }
 
-// sample is one bundle of each scope, made once.
+func (h *history) sample(scope Scope, fsys fstest.MapFS) sampleBundle {
+	return sampleBundle{scope, fsys, h.options(), h.checkpoint(h.older[0].at + 1), h.checkpoint(h.tree.Size())}
+}
+
+// sampleBundle is one bundle of each scope, made once.
 type sampleBundle struct {
 	scope   Scope
 	fsys    fstest.MapFS
@@ -347,16 +348,18 @@ var sampleBundles = sync.OnceValue(func() []sampleBundle {
 	var out []sampleBundle
 	for _, scope := range []Scope{
 		{Type: ScopeAll},
-		{ScopeGovernanceAgent, "acme"},
-		{ScopeGovernanceAgent, "keyring"},
-		{ScopeEntity, entityID(21)},
-		{ScopeEntity, entityID(3)},
+		{Type: ScopeGovernanceAgent, ID: "acme"},
+		{Type: ScopeGovernanceAgent, ID: "keyring"},
+		{Type: ScopeEntity, ID: entityID(21)},
+		{Type: ScopeEntity, ID: entityID(3)},
 	} {
 		h := newHistory()
 		fsys := h.pack(scope)
-		out = append(out, sampleBundle{scope, fsys, h.options(), h.checkpoint(h.older[0].at + 1), h.checkpoint(h.tree.Size())})
+		out = append(out, h.sample(scope, fsys))
 	}
-	return out
+	h := newAgentHistory()
+	scope := AgentAt(entityID(50), h.date)
+	return append(out, h.sample(scope, h.pack(scope)))
 })
 
 // clone copies a bundle, so that one test changes no other's.

@@ -50,7 +50,7 @@ func (v *verifier) judgeChains(s *scan, keyFaults map[lineID]*ledger.Fault) erro
 		if err != nil {
 			return err
 		}
-		onAllCores(chains, func(chain []line) { v.judgeChain(chain, keyFaults) })
+		onAllCores(chains, func(chain []line) { v.judgeChain(s, chain, keyFaults) })
 	}
 	return nil
 }
@@ -110,8 +110,11 @@ func onAllCores(chains map[string][]line, judge func([]line)) {
 // judgeChain judges all records of one entity. What their states are worth under
 // the rules of their constitutions is not judged; it would be here, where a whole
 // chain is at hand, and would add to integrity.
-func (v *verifier) judgeChain(chain []line, keyFaults map[lineID]*ledger.Fault) {
+func (v *verifier) judgeChain(s *scan, chain []line, keyFaults map[lineID]*ledger.Fault) {
 	slices.SortStableFunc(chain, func(a, b line) int { return cmp.Compare(a.entry.LogIndex, b.entry.LogIndex) })
+	for _, l := range chain {
+		v.progress.add(l.size)
+	}
 	faults := make([]*ledger.Fault, len(chain))
 	var others []ledger.Entry // all but the records of keys, which are judged together
 	var at []int              // where in the chain they stand
@@ -134,7 +137,8 @@ func (v *verifier) judgeChain(chain []line, keyFaults map[lineID]*ledger.Fault) 
 	}
 	breaks := ledger.VerifyChain(amendments,
 		ledger.KnownConstitutions(func(h ledger.Hash) bool { return v.known[h] }),
-		ledger.Signed(func(i int) bool { return faults[i] == nil }))
+		ledger.Signed(func(i int) bool { return faults[i] == nil }),
+		ledger.Withheld(func(i int) bool { return v.foreign(s, chain[i].entry.Record) }))
 	for _, b := range breaks {
 		v.integrity.addFault(chain[b.Index].place(), chain[b.Index].entry.Record.EntityID, b.Fault)
 	}

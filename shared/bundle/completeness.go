@@ -133,7 +133,11 @@ func (v *verifier) scoped(s *scan) *Offender {
 	case ScopeGovernanceAgent:
 		owners[v.scope.ID] = true
 	case ScopeEntity:
-		if o := v.entity(s, rows); o != nil {
+		if o := v.entity(s, v.scope.ID, *v.headsText.Entity, rows); o != nil {
+			return o
+		}
+	case ScopeAgent:
+		if o := v.agentScope(s, rows); o != nil {
 			return o
 		}
 	}
@@ -180,20 +184,18 @@ func sameTenant(row translog.TenantRow, heads []translog.EntityHead) *ledger.Fau
 	return nil
 }
 
-// entity checks that the one entity of the scope ends where its tenant's tree
-// says that it does.
-func (v *verifier) entity(s *scan, rows map[ledger.Hash]translog.TenantRow) *Offender {
-	place := v.headsText.Entity
-	e := s.owners[*place.Owner][v.scope.ID]
+// entity checks that an entity ends where its tenant's tree says that it does.
+func (v *verifier) entity(s *scan, id string, place entityPlace, rows map[ledger.Hash]translog.TenantRow) *Offender {
+	e := s.owners[*place.Owner][id]
 	if e == nil {
-		return v.ofEntity(fault(ReasonEntityHeadMismatch, "the entity is not there, or another's"))
+		return ofEntity(fault(ReasonEntityHeadMismatch, "the entity is not there, or another's"), id)
 	}
 	row, f := v.row(*place.Owner, rows)
 	if f != nil {
 		return v.ofHeads(f)
 	}
 	if translog.CheckInclusion(*place.Path, row.Count, row.Root, *place.Index, e.head.Leaf()) != nil {
-		return v.ofEntity(fault(ReasonEntityHeadMismatch, "its newest amendment is not the one that the heads record commits to"))
+		return ofEntity(fault(ReasonEntityHeadMismatch, "its newest amendment is not the one that the heads record commits to"), id)
 	}
 	return nil
 }
@@ -209,8 +211,9 @@ func (v *verifier) ofHeads(err error) *Offender {
 	return &o
 }
 
-func (v *verifier) ofEntity(err error) *Offender {
-	o := offenderOf(err, v.scope.ID)
+// ofEntity is an offence of an entity's place in heads.json.
+func ofEntity(err error, id string) *Offender {
+	o := offenderOf(err, id)
 	o.File = headsFile
 	return &o
 }

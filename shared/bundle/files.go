@@ -10,12 +10,16 @@ import (
 	"github.com/dlai-sd/plant/shared/translog"
 )
 
-// loadConstitutions learns which rule sets the bundle holds: those whose file is
-// the canonical document of the hash that it is named by.
-func (v *verifier) loadConstitutions() error {
+// loadDocuments learns which rule sets and checklists the bundle holds: those
+// whose file is the canonical document of the hash that it is named by.
+func (v *verifier) loadDocuments() error {
 	total := 0
 	for _, name := range v.files {
-		if !isConstitution(name) {
+		known, reason := v.known, ReasonConstitutionMalformed
+		switch {
+		case isChecklist(name):
+			known, reason = v.checklists, ReasonChecklistMalformed
+		case !isConstitution(name):
 			continue
 		}
 		b, err := read(v.fsys, name, maxConstitution)
@@ -23,16 +27,16 @@ func (v *verifier) loadConstitutions() error {
 			return err
 		}
 		if total += len(b); total > maxConstitutions {
-			return &NotBundleError{File: constitutions, Detail: "too large"}
+			return &NotBundleError{File: path.Dir(name), Detail: "too large"}
 		}
 		hash := ledger.HashOf(b)
 		if strings.TrimSuffix(path.Base(name), constitutionJSON) != hash.String() || canonical.Check(b) != nil {
 			v.integrity.add(place{stage: stageFiles, file: name}, Offender{
-				Reason: ReasonConstitutionMalformed, Detail: "not the canonical document of the hash in its name",
+				Reason: reason, Detail: "not the canonical document of the hash in its name",
 			})
 			continue
 		}
-		v.known[hash] = true
+		known[hash] = true
 	}
 	return nil
 }

@@ -138,6 +138,11 @@ var errMembers = errors.New("a member is missing, unknown or not of its form")
 // the one spelling that an encoder writes.
 type encoded []byte
 
+// MarshalText writes base64.
+func (e encoded) MarshalText() ([]byte, error) {
+	return base64.StdEncoding.AppendEncode(nil, e), nil
+}
+
 // UnmarshalText reads base64.
 func (e *encoded) UnmarshalText(text []byte) error {
 	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))

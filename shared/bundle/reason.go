@@ -11,6 +11,7 @@ const (
 	ReasonLogOrder              ledger.Reason = "log_order"
 	ReasonRecordMisplaced       ledger.Reason = "record_misplaced"
 	ReasonConstitutionMalformed ledger.Reason = "constitution_malformed"
+	ReasonChecklistMalformed    ledger.Reason = "checklist_malformed"
 
 	ReasonScopeMismatch       ledger.Reason = "scope_mismatch"
 	ReasonHeadsNotLast        ledger.Reason = "heads_not_last"
@@ -18,6 +19,8 @@ const (
 	ReasonLogEntryMissing     ledger.Reason = "log_entry_missing"
 	ReasonLogRootMismatch     ledger.Reason = "log_root_mismatch"
 	ReasonInclusionInvalid    ledger.Reason = "inclusion_invalid"
+	ReasonAtBeyondHeads       ledger.Reason = "at_beyond_heads"
+	ReasonReferenceMissing    ledger.Reason = "reference_missing"
 	ReasonOutOfScope          ledger.Reason = "out_of_scope"
 	ReasonEntityHeadMismatch  ledger.Reason = "entity_head_mismatch"
 	ReasonTenantMissing       ledger.Reason = "tenant_missing"

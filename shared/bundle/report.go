@@ -25,28 +25,48 @@ const (
 	ScopeAll             = "all"
 	ScopeGovernanceAgent = "governance_agent"
 	ScopeEntity          = "entity"
+	ScopeAgent           = "agent"
 )
 
 // Scope is what a bundle says it holds all of.
 type Scope struct {
 	Type string `json:"type"`
 	ID   string `json:"id,omitzero"` // of the governance agent or the entity; "" for all
+	At   string `json:"at,omitzero"` // of an agent alone: the date, in ledger.TimeLayout
 }
 
-// String returns "all", or the type, a colon and the id.
+// AgentAt returns the scope of an agent at a date, cut to microseconds.
+func AgentAt(id string, at time.Time) Scope {
+	return Scope{Type: ScopeAgent, ID: id, At: at.UTC().Format(ledger.TimeLayout)}
+}
+
+// String returns "all", or the type, a colon and the id, and of an agent an @
+// and the date.
 func (s Scope) String() string {
-	if s.Type == ScopeAll {
+	switch s.Type {
+	case ScopeAll:
 		return s.Type
+	case ScopeAgent:
+		return s.Type + ":" + s.ID + "@" + s.At
 	}
 	return s.Type + ":" + s.ID
 }
 
-// ParseScope reads what Scope.String returns.
+// ParseScope reads what Scope.String returns, and of a date also a day
+// (2026-01-31, its first instant) and any other RFC 3339 time.
 func ParseScope(text string) (Scope, error) {
 	kind, id, _ := strings.Cut(text, ":")
 	s := Scope{Type: kind, ID: id}
-	if !s.valid() || s.String() != text {
-		return Scope{}, errors.New("a scope is all, governance_agent:ID or entity:ID")
+	if kind == ScopeAgent {
+		s.ID, s.At, _ = strings.Cut(id, "@")
+		for _, layout := range []string{time.DateOnly, time.RFC3339Nano} {
+			if at, err := time.Parse(layout, s.At); err == nil {
+				s = AgentAt(s.ID, at)
+			}
+		}
+	}
+	if !s.valid() || (kind != ScopeAgent && s.String() != text) {
+		return Scope{}, errors.New("a scope is all, governance_agent:ID, entity:ID or agent:ID@DATE")
 	}
 	return s, nil
 }
@@ -54,11 +74,23 @@ func ParseScope(text string) (Scope, error) {
 func (s Scope) valid() bool {
 	switch s.Type {
 	case ScopeAll:
-		return s.ID == ""
+		return s.ID == "" && s.At == ""
 	case ScopeGovernanceAgent, ScopeEntity:
-		return s.ID != ""
+		return s.ID != "" && s.At == ""
+	case ScopeAgent:
+		_, err := s.at()
+		return s.ID != "" && err == nil
 	}
 	return false
+}
+
+// at returns the date of an agent's scope.
+func (s Scope) at() (time.Time, error) {
+	at, err := time.Parse(ledger.TimeLayout, s.At)
+	if err == nil && at.Format(ledger.TimeLayout) != s.At {
+		return at, errors.New("not a time in its one form")
+	}
+	return at, err
 }
 
 // Options are what a verifier knows beforehand and never takes from the bundle.
@@ -69,6 +101,10 @@ type Options struct {
 	MaxAge time.Duration  // of the heads record; 0: DefaultMaxAge
 	Seen   []byte         // the last checkpoint seen, or nil
 	Scope  *Scope         // required, or nil: the manifest, which is not signed, says it
+
+	// Progress, or nil, hears how far the work is, in bytes of the lines to go
+	// through. It is called from one goroutine at a time.
+	Progress func(done, total int64)
 }
 
 // ParseTrust reads the pinned root: one PEM block, PUBLIC KEY, of an RSA key of
@@ -135,6 +171,9 @@ type Report struct {
 	Integrity    Verdict `json:"integrity"`
 	Completeness Verdict `json:"completeness"`
 	Freshness    Verdict `json:"freshness"`
+
+	// Agent is what the bundle says of the scope's agent; nil in other scopes.
+	Agent *AgentReport `json:"agent,omitzero"`
 
 	// Unjudged are the bundle's files that no verdict speaks of, sorted.
 	Unjudged []string `json:"unjudged"`

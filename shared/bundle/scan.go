@@ -25,12 +25,14 @@ type entityHead struct {
 
 // scan is what one reading of all lines leaves behind.
 type scan struct {
-	entries  []logEntry                        // of the lines, later in order of the log
-	owners   map[string]map[string]*entityHead // by the owner that a record names, then by entity
-	keys     []line                            // every record of a signing key
-	keyBytes int64
-	bytes    int64                  // of amendments.jsonl
-	digests  map[string]ledger.Hash // of the files, which are read again
+	entries    []logEntry                        // of the lines, later in order of the log
+	owners     map[string]map[string]*entityHead // by the owner that a record names, then by entity
+	dated      map[string]*dated                 // scope agent: the entities of amendments.jsonl
+	datedBytes int64
+	keys       []line // every record of a signing key
+	keyBytes   int64
+	bytes      int64                  // of amendments.jsonl
+	digests    map[string]ledger.Hash // of the files, which are read again
 
 	order     findings // integrity: lines that are not ascending
 	misplaced findings // integrity
@@ -49,7 +51,7 @@ type scanner struct {
 func (v *verifier) scanAll() (*scan, error) {
 	s := scanner{verifier: v, last: map[string]int64{keysFile: -1, amendmentsFile: -1}}
 	s.scan.owners = map[string]map[string]*entityHead{}
-	s.scan.digests = map[string]ledger.Hash{}
+	s.scan.dated, s.scan.digests = map[string]*dated{}, map[string]ledger.Hash{}
 	for _, file := range []string{keysFile, amendmentsFile} {
 		digest, err := eachLine(v.fsys, file, limitOf(file), s.taker(file))
 		if err != nil {
@@ -70,7 +72,13 @@ func (s *scanner) taker(file string) func(int, []byte) error {
 		if file == amendmentsFile {
 			s.scan.bytes += int64(len(b))
 		}
+		s.progress.add(len(b) + 1)
 		s.take(l)
+		if s.scope.Type == ScopeAgent && file == amendmentsFile && l.malformed == nil {
+			if err := s.takeDated(l); err != nil {
+				return err
+			}
+		}
 		if l.isKey() {
 			if s.scan.keyBytes += int64(len(b)); s.scan.keyBytes > maxKeys {
 				return &NotBundleError{File: file, Line: number, Detail: "too many records of signing keys"}

@@ -56,7 +56,7 @@ func TestVerifyInAnyOrder(t *testing.T) {
 	h := newHistory()
 	last := h.entries[slices.IndexFunc(h.entries, func(e ledger.Entry) bool { return e.Record.Change == "erased" })]
 	h.say(h.keys.amendment, after(last.Amendment, "evolved", `{"name":"Skill 10, best","status":"certified"}`))
-	fsys := h.pack(Scope{ScopeGovernanceAgent, "acme"})
+	fsys := h.pack(Scope{Type: ScopeGovernanceAgent, ID: "acme"})
 	lines := bytes.SplitAfter(bytes.TrimSuffix(fsys[amendmentsFile].Data, []byte("\n")), []byte("\n"))
 	lines[len(lines)-1] = append(lines[len(lines)-1], '\n')
 	slices.Reverse(lines)
@@ -69,7 +69,7 @@ func TestVerifyInAnyOrder(t *testing.T) {
 	require.NoError(t, err)
 	faults := v.judgeKeys(v.scanned.keys)
 	for _, chain := range chains {
-		v.judgeChain(chain, faults)
+		v.judgeChain(v.scanned, chain, faults)
 	}
 	require.Nil(t, v.integrity.offender, "each chain is judged in log order")
 }
@@ -105,6 +105,7 @@ func TestKeysAreBounded(t *testing.T) {
 	v, err := newVerifier(b.fsys, b.options, chunk)
 	require.NoError(t, err)
 	s := scanner{verifier: v, last: map[string]int64{}}
+	s.scan.dated = map[string]*dated{}
 	s.scan.owners = map[string]map[string]*entityHead{}
 	text := lineOf(b.fsys, keysFile, 1)
 	s.scan.keyBytes = maxKeys - int64(len(text))

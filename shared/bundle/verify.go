@@ -26,13 +26,16 @@ type verifier struct {
 
 	manifest       manifest
 	scope          Scope
+	date           time.Time // of scope agent
 	checkpointText []byte
 	checkpoint     translog.Checkpoint
 	checkpointRead bool
 	headsText      headsText
 	heads          translog.Heads
-	headsError     error // why the heads record cannot be read
-	known          map[ledger.Hash]bool
+	headsError     error                // why the heads record cannot be read
+	known          map[ledger.Hash]bool // constitutions
+	checklists     map[ledger.Hash]bool
+	progress       meter
 
 	sampleRecord, sampleSignature []byte
 
@@ -57,6 +60,7 @@ func verify(fsys fs.FS, opts Options, chunk int64) (Report, error) {
 	if err := v.load(); err != nil {
 		return Report{}, err
 	}
+	v.progress.measure(fsys, opts.Progress)
 	s, err := v.scanAll()
 	if err != nil {
 		return Report{}, err
@@ -69,7 +73,7 @@ func verify(fsys fs.FS, opts Options, chunk int64) (Report, error) {
 		return Report{}, err
 	}
 	headsFault := v.judgeHeads()
-	return Report{
+	report := Report{
 		Origin: opts.Origin, Scope: v.scope, LogSize: v.checkpoint.Size, HeadsAt: v.heads.RecordedAt,
 		Amendments: int64(len(s.entries)), Entities: s.count(),
 		Signature:    v.signature.verdict("signature"),
@@ -77,7 +81,11 @@ func verify(fsys fs.FS, opts Options, chunk int64) (Report, error) {
 		Completeness: verdictOf("completeness", v.completeness(s)),
 		Freshness:    verdictOf("freshness", v.freshness(s, headsFault)),
 		Unjudged:     slices.DeleteFunc(v.files, judged),
-	}, nil
+	}
+	if v.scope.Type == ScopeAgent {
+		report.Agent = v.agentReport(s, report)
+	}
+	return report, nil
 }
 
 func verdictOf(name string, o *Offender) Verdict {
@@ -101,7 +109,7 @@ func newVerifier(fsys fs.FS, opts Options, chunk int64) (*verifier, error) {
 	if opts.MaxAge == 0 {
 		opts.MaxAge = DefaultMaxAge
 	}
-	return &verifier{fsys: fsys, opts: opts, root: root, chunk: chunk, known: map[ledger.Hash]bool{}}, nil
+	return &verifier{fsys: fsys, opts: opts, root: root, chunk: chunk, known: map[ledger.Hash]bool{}, checklists: map[ledger.Hash]bool{}}, nil
 }
 
 // load reads everything but the lines.
@@ -114,6 +122,7 @@ func (v *verifier) load() error {
 		return err
 	}
 	v.scope = *v.manifest.Scope
+	v.date, _ = v.scope.at() // valid where the scope is an agent's
 	if v.checkpointText, err = read(v.fsys, checkpointFile, maxCheckpoint); err != nil {
 		return err
 	}
@@ -123,7 +132,7 @@ func (v *verifier) load() error {
 		return err
 	}
 	v.heads, v.headsError = translog.ReadHeads([]byte(*v.headsText.Record))
-	if err := v.loadConstitutions(); err != nil {
+	if err := v.loadDocuments(); err != nil {
 		return err
 	}
 	if v.sampleRecord, err = readIfThere(v.fsys, sampleRecord, maxSample); err != nil {
@@ -168,12 +177,14 @@ func judged(name string) bool {
 	case manifestFile, checkpointFile, headsFile, amendmentsFile, keysFile, sampleRecord, sampleSignature:
 		return true
 	}
-	return isKeyFile(name) || isConstitution(name)
+	return isKeyFile(name) || isConstitution(name) || isChecklist(name)
 }
 
 func isKeyFile(name string) bool { return within(name, keysFolder, keyPEM) }
 
 func isConstitution(name string) bool { return within(name, constitutions, constitutionJSON) }
+
+func isChecklist(name string) bool { return within(name, checklists, constitutionJSON) }
 
 func within(name, folder, ending string) bool {
 	dir, file, _ := strings.Cut(name, "/")

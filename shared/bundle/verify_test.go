@@ -28,9 +28,9 @@ func TestVerifyEveryScope(t *testing.T) {
 				report, reasons := judge(t, b.fsys, o)
 				require.Empty(t, reasons)
 				require.True(t, report.Passed())
-				require.Equal(t, []string{"VERIFY.md", "compliance.json"}, report.Unjudged)
+				require.Equal(t, []string{"VERIFY.md", "compliance.json", "verify.py"}, report.Unjudged)
 				require.Equal(t, b.scope, report.Scope)
-				require.EqualValues(t, 17, report.LogSize)
+				require.Equal(t, must(translog.ReadCheckpoint(b.same)).Size, report.LogSize)
 			}
 		})
 	}
@@ -102,7 +102,7 @@ func TestVerifyFinds(t *testing.T) {
 			member(t, fsys, manifestFile, 0, "origin", "elsewhere")
 		}, reasonMap{"signature": ledger.ReasonOriginWrong}},
 		{"a scope that is not required", all, func(_ *testing.T, _ fstest.MapFS, o *Options) {
-			o.Scope = &Scope{ScopeGovernanceAgent, "acme"}
+			o.Scope = &Scope{Type: ScopeGovernanceAgent, ID: "acme"}
 		}, reasonMap{"completeness": ReasonScopeMismatch}},
 		{
 			"no entry 0", acme, func(_ *testing.T, fsys fstest.MapFS, _ *Options) { without(fsys, keysFile, 1) },
@@ -168,7 +168,7 @@ func TestVerifyFinds(t *testing.T) {
 			edited(t, fsys, headsFile, func(o object) { o["entity"].(object)["owner"] = "acme" })
 		}, reasonMap{"completeness": ReasonEntityHeadMismatch}},
 		{"another entity than the scope's", one, func(t *testing.T, fsys fstest.MapFS, _ *Options) {
-			member(t, fsys, manifestFile, 0, "scope", Scope{ScopeEntity, entityID(20)})
+			member(t, fsys, manifestFile, 0, "scope", Scope{Type: ScopeEntity, ID: entityID(20)})
 		}, reasonMap{"completeness": ReasonOutOfScope}},
 		{"a checkpoint that is none", acme, func(_ *testing.T, fsys fstest.MapFS, _ *Options) {
 			fsys[checkpointFile].Data = []byte("plant.example/bundle-test\n17\n")
@@ -301,7 +301,7 @@ func TestVerifyHeadsSigned(t *testing.T) {
 		h := newHistory()
 		heads := h.headsRecord(nil)
 		h.say(h.keys.amendment, created(40, "zephyr"))
-		_, reasons := judge(t, h.packHeads(Scope{ScopeGovernanceAgent, "acme"}, heads), h.options())
+		_, reasons := judge(t, h.packHeads(Scope{Type: ScopeGovernanceAgent, ID: "acme"}, heads), h.options())
 		require.Equal(t, reasonMap{"completeness": ReasonHeadsNotLast}, reasons)
 	})
 	t.Run("a tenant that nobody shows", func(t *testing.T) {
@@ -363,7 +363,15 @@ func TestScope(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, text, s.String())
 	}
-	for _, text := range []string{"", "all:", "all:x", "entity", "entity:", "tenant:x"} {
+	for _, text := range []string{"agent:x@2026-01-31", "agent:x@2026-01-31T00:00:00Z", "agent:x@2026-01-31T01:00:00+01:00"} {
+		s, err := ParseScope(text)
+		require.NoError(t, err)
+		require.Equal(t, "agent:x@2026-01-31T00:00:00.000000Z", s.String())
+		again, err := ParseScope(s.String())
+		require.NoError(t, err)
+		require.Equal(t, s, again)
+	}
+	for _, text := range []string{"", "all:", "all:x", "entity", "entity:", "tenant:x", "agent:x", "agent:x@", "agent:@2026-01-31", "agent:x@today", "all@2026-01-31"} {
 		_, err := ParseScope(text)
 		require.Error(t, err, text)
 	}

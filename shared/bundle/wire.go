@@ -21,6 +21,10 @@ const (
 	keysFile         = "keys.jsonl"
 	keysFolder       = "keys"
 	constitutions    = "constitutions"
+	checklists       = "checklists"
+	complianceFile   = "compliance.json"
+	guideFile        = "VERIFY.md"
+	scriptFile       = "verify.py"
 	sampleRecord     = "sample/record.json"
 	sampleSignature  = "sample/record.sig"
 	keyringAgent     = "keyring"
@@ -68,9 +72,10 @@ type headsText struct {
 	Inclusion   *[]ledger.Hash           `json:"inclusion"`
 	Tenants     *[]translog.TenantRow    `json:"tenants"`
 	Salts       *map[string]ledger.Hash  `json:"salts"`
-	Earlier     []earlierHeads           `json:"earlier"`     // scope all
-	Consistency map[string][]ledger.Hash `json:"consistency"` // other scopes
-	Entity      *entityPlace             `json:"entity"`      // scope entity
+	Earlier     []earlierHeads           `json:"earlier,omitzero"`     // scope all
+	Consistency map[string][]ledger.Hash `json:"consistency,omitzero"` // other scopes
+	Entity      *entityPlace             `json:"entity,omitzero"`      // scope entity
+	Entities    *[]entityPlace           `json:"entities,omitzero"`    // scope agent
 }
 
 // earlierHeads is the log entry of an older heads record.
@@ -79,11 +84,13 @@ type earlierHeads struct {
 	Hash     *ledger.Hash `json:"hash"`
 }
 
-// entityPlace is where an entity's head stands in its tenant's tree.
+// entityPlace is where an entity's head stands in its tenant's tree. In scope
+// entity it is that entity's, and names none.
 type entityPlace struct {
-	Owner *string        `json:"owner"`
-	Index *int64         `json:"index"`
-	Path  *[]ledger.Hash `json:"path"`
+	EntityID *string        `json:"entity_id,omitzero"`
+	Owner    *string        `json:"owner"`
+	Index    *int64         `json:"index"`
+	Path     *[]ledger.Hash `json:"path"`
 }
 
 func readHeads(fsys fs.FS, scope Scope) (headsText, error) {
@@ -104,13 +111,20 @@ func readHeads(fsys fs.FS, scope Scope) (headsText, error) {
 		ok = ok && err == nil && n > 0 && strconv.FormatInt(n, 10) == size
 	}
 	if e := h.Entity; e != nil {
-		ok = ok && e.Owner != nil && isIndex(e.Index) && e.Path != nil
+		ok = ok && e.EntityID == nil && e.whole()
 	}
-	if !ok || (scope.Type == ScopeEntity) != (h.Entity != nil) {
+	if h.Entities != nil {
+		for _, e := range *h.Entities {
+			ok = ok && e.EntityID != nil && e.whole()
+		}
+	}
+	if !ok || (scope.Type == ScopeEntity) != (h.Entity != nil) || (scope.Type == ScopeAgent) != (h.Entities != nil) {
 		return h, &NotBundleError{File: headsFile, Detail: "malformed", Err: errMembers}
 	}
 	return h, nil
 }
+
+func (e entityPlace) whole() bool { return e.Owner != nil && isIndex(e.Index) && e.Path != nil }
 
 func isIndex(n *int64) bool { return n != nil && *n >= 0 && *n <= maxInteger }
 
@@ -120,8 +134,8 @@ type lineText struct {
 	Signature *encoded       `json:"signature"`
 	LogIndex  *int64         `json:"log_index"`
 	Inclusion *[]ledger.Hash `json:"inclusion"`
-	Opening   *openingText   `json:"opening"`
-	Batch     *batchText     `json:"batch"`
+	Opening   *openingText   `json:"opening,omitzero"`
+	Batch     *batchText     `json:"batch,omitzero"`
 }
 
 type openingText struct {
@@ -139,6 +153,7 @@ type batchText struct {
 type line struct {
 	file      string
 	number    int
+	size      int // bytes, its end included
 	entry     ledger.Entry
 	malformed error // why the record cannot be read; entry.Record is then zero
 	inclusion []ledger.Hash
@@ -166,7 +181,9 @@ func readLine(file string, number int, b []byte) (line, error) {
 	if !ok {
 		return line{}, &NotBundleError{File: file, Line: number, Detail: "malformed", Err: errMembers}
 	}
-	return t.line(file, number), nil
+	l := t.line(file, number)
+	l.size = len(b) + 1
+	return l, nil
 }
 
 func (t lineText) line(file string, number int) line {

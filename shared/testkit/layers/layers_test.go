@@ -133,7 +133,7 @@ func TestTheRuleRefuses(t *testing.T) {
 // nor a network.
 func TestPureLedger(t *testing.T) {
 	t.Parallel()
-	for _, p := range list(t, "-deps", "./shared/bundle", "./shared/translog", "./shared/ledger", "./shared/domain") {
+	for _, p := range list(t, "-deps", "./scripts/plant-verify", "./scripts/verifycmd", "./shared/bundle", "./shared/translog", "./shared/ledger", "./shared/domain") {
 		for _, banned := range []string{"github.com/jackc/pgx", "google.golang.org/grpc", "net/http"} {
 			require.False(t, p.ImportPath == banned || strings.HasPrefix(p.ImportPath, banned+"/"), p.ImportPath)
 		}
