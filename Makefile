@@ -9,6 +9,7 @@ FUZZTIME     ?= 60s
 PACKAGES     ?= ./...
 CHAOS_KILLS  ?= 50
 CHAOS_WRITES ?= 500
+CHAOS_EVENTS ?= 20000
 
 # Tools of the checks, pinned; Go fetches them by version and checksum.
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
@@ -19,7 +20,7 @@ TESTSTACK   := go run ./scripts/localstack/cmd/teststack
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## Build the binaries into bin/
@@ -47,9 +48,21 @@ bench: build ## Measure every goal against a bound of the same run; also as bin/
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./scripts/bench
 	@bin/bench -json bin/bench.json
 
+.PHONY: bench-embed
+bench-embed: ## Measure the embedding model and its cache: one text, batches, hit and miss
+	@$(TESTSTACK) -- go test -run '^$$' -bench . -benchtime 1s ./shared/embedding/...
+
+.PHONY: generate
+generate: ## Write the generated code again (the embedding model's kernel)
+	@go generate ./shared/embedding/minilm
+
 .PHONY: chaos
-chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_SEED=)
-	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) go test -v -count=1 -timeout 30m ./scripts/chaos
+chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_SEED=)
+	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) go test -v -count=1 -timeout 30m ./scripts/chaos
+
+.PHONY: import-real
+import-real: ## Import all of O*NET and ESCO, verify every record, kill and resume (PLANT_TESTDATA= IMPORT_SEED=)
+	@IMPORT_REAL=full go test -v -count=1 -timeout 30m -run '^TestImportReal$$' ./scripts/plant
 
 .PHONY: test-pg16
 test-pg16: ## Run the tests that speak SQL on PostgreSQL 16
@@ -86,3 +99,7 @@ fuzz: ## Fuzz every target (FUZZTIME=60s each)
 .PHONY: mutate
 mutate: ## Mutation tests of the packages that decide and prove
 	@for p in domain ledger translog bundle keys auth; do echo "== $$p"; $(GREMLINS) unleash --timeout-coefficient 5 ./shared/$$p; done
+
+.PHONY: quality
+quality: ## Search over the API on whole catalogues: recall and latency of every mode
+	@QUALITY=full $(TESTSTACK) -- go test ./functions -run '^TestQuality$$' -count=1 -v -timeout 40m

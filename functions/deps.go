@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
@@ -26,6 +27,7 @@ import (
 	"github.com/dlai-sd/plant/shared/event"
 	"github.com/dlai-sd/plant/shared/keys"
 	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/registry/api"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
 	"github.com/dlai-sd/plant/shared/web/openapi"
@@ -43,6 +45,7 @@ type deps struct {
 	log     *slog.Logger
 	db      *store.DB
 	topic   *event.Publisher
+	dead    *event.Publisher
 	outbox  *event.Outbox
 	secrets *keys.Source
 	signer  *keys.Holder
@@ -66,6 +69,8 @@ func (d *deps) open(ctx context.Context) (function, error) {
 	switch d.cfg.Function {
 	case createSkill, createRole, birthAgent:
 		return d.openRegistry(ctx)
+	case embedder:
+		return d.openEmbed(ctx)
 	case auditRun:
 		return d.openAuditRun(ctx)
 	case issueToken:
@@ -87,13 +92,21 @@ func (d *deps) openRegistry(ctx context.Context) (function, error) {
 	f := function{checks: []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()}}
 	switch d.cfg.Function {
 	case createSkill:
-		f.handlers = createskill.Handlers(s, skills)
+		f.handlers = createskill.Handlers(s, d.neighbours(), skills)
 	case createRole:
-		f.handlers = createrole.Handlers(s, jobRoles, industries)
+		f.handlers = createrole.Handlers(s, d.neighbours(), jobRoles, industries)
 	case birthAgent:
 		f.handlers = birthagent.Handlers(s, teams, agents)
 	}
 	return f, nil
+}
+
+// neighbours warns of near-duplicates, where embed can be asked.
+func (d *deps) neighbours() *api.Neighbours {
+	if d.cfg.EmbedURL == "" {
+		return nil
+	}
+	return api.NewNeighbours(d.cfg.EmbedURL)
 }
 
 func (d *deps) openAuditRun(ctx context.Context) (function, error) {
@@ -145,7 +158,7 @@ func (d *deps) openDatabase(ctx context.Context) error {
 	var err error
 	d.db, err = store.Open(ctx, store.Config{
 		URL: d.cfg.DatabaseURL, Instance: d.cfg.Instance, IAMUser: d.cfg.IAMUser, Name: d.cfg.Database,
-		Pool: d.cfg.Pool, Function: d.cfg.Function,
+		Pool: d.cfg.Pool, Function: d.cfg.Function, CrossTenant: slices.Contains(crossTenant(), d.cfg.Function),
 	})
 	if err != nil {
 		return err
@@ -154,6 +167,9 @@ func (d *deps) openDatabase(ctx context.Context) error {
 	return d.schemaCheck().Run(ctx)
 }
 
+// crossTenant lists the functions whose database role reads what all tenants own.
+func crossTenant() []string { return []string{embedder, auditRun} }
+
 func (d *deps) openTopic(ctx context.Context) error {
 	client, err := pubsub.NewClient(ctx, d.cfg.Project)
 	if err != nil {
@@ -161,7 +177,8 @@ func (d *deps) openTopic(ctx context.Context) error {
 	}
 	d.topic = event.NewPublisher(client, d.cfg.Topic)
 	d.outbox = event.NewOutbox(d.db, d.topic, "//"+d.cfg.Origin)
-	d.closers = append(d.closers, func() error { d.topic.Stop(); return client.Close() })
+	d.dead = event.NewPublisher(client, d.cfg.DeadTopic)
+	d.closers = append(d.closers, func() error { d.topic.Stop(); d.dead.Stop(); return client.Close() })
 	return nil
 }
 

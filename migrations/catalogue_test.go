@@ -112,7 +112,11 @@ func TestFunctionsAreGrantedAsWritten(t *testing.T) {
 	require.Equal(t,
 		[]string{
 			"archived_after_shared to plant_reader", "archived_after_shared to plant_writer",
-			"invisible to plant_writer", "require_agents to plant_writer", "require_no_cycle to plant_writer",
+			"born_at to plant_auditor", "born_at to plant_certifier", "born_at to plant_drift", "born_at to plant_embedder",
+			"born_at to plant_operator", "born_at to plant_reader", "born_at to plant_writer",
+			"invisible to plant_writer",
+			"platform_owner to plant_auditor", "platform_owner to plant_certifier", "platform_owner to plant_reader",
+			"platform_owner to plant_writer", "require_agents to plant_writer", "require_no_cycle to plant_writer",
 			"require_principal to plant_auditor", "require_principal to plant_certifier",
 			"require_principal to plant_drift", "require_principal to plant_writer",
 			"require_visible to plant_writer",
@@ -140,6 +144,7 @@ func TestUpdatableColumnsAreTheseAlone(t *testing.T) {
 		"plant_operator principal": "authorities disabled_at name platform_authorities secret_hash",
 		"plant_embedder embedding": "text_sha256 vector vector_sha256",
 		"plant_drift embedding":    "text_sha256 vector vector_sha256",
+		"plant_embedder search_text": "lexemes words", "plant_drift search_text": "lexemes words",
 		"plant_auditor outbox":     "attempts available_at",
 	}
 	got := map[string]string{}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dlai-sd/plant/scripts/bench/rawrows"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/registry"
 )
@@ -72,12 +73,12 @@ func (w *world) rawBulks(conn *pgx.Conn, s size, n int) arm {
 		if err != nil {
 			return 0, err
 		}
-		b, err := w.rawBulk(rows)
+		b, err := rawrows.Bulk(w.who.ID, rows)
 		if err != nil {
 			return 0, err
 		}
 		began := time.Now()
-		err = send(ctx, conn, b)
+		err = rawrows.Send(ctx, conn, b)
 		return time.Since(began) / time.Duration(n), err
 	}
 }

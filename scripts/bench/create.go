@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dlai-sd/plant/scripts/bench/rawrows"
 	"github.com/dlai-sd/plant/shared/registry"
 )
 
@@ -96,10 +97,10 @@ func (w *world) rawTransactions(conns []*pgx.Conn, writers, n int) arm {
 		}
 		batches := make([]*pgx.Batch, n)
 		for i, r := range rows {
-			batches[i] = w.rawSingle(r)
+			batches[i] = rawrows.Single(w.who.ID, r)
 		}
 		return spread(ctx, writers, n, func(ctx context.Context, worker, i int) error {
-			return send(ctx, conns[worker], batches[i])
+			return rawrows.Send(ctx, conns[worker], batches[i])
 		})
 	}
 }

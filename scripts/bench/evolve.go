@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/dlai-sd/plant/scripts/bench/rawrows"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
 )
@@ -18,7 +19,7 @@ func measureEvolve(ctx context.Context, w *world) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealer := w.sealer(unsigned{&w.private.PublicKey})
+	sealer := w.sealer(rawrows.Unsigned{Key: &w.private.PublicKey})
 	first, err := sealer.Seal(drafts)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dlai-sd/plant/scripts/bench/rawrows"
 	"github.com/dlai-sd/plant/shared/store"
 )
 
@@ -28,7 +29,7 @@ CREATE TABLE bench.staged (n int PRIMARY KEY, principal uuid, key text, body byt
 	algorithm text, signature bytea, salt bytea, state text, event uuid, type text, request text, data jsonb);
 GRANT SELECT ON bench.staged TO plant_writer`
 
-// pipeline is the same transaction as raw.go's, for pgbench.
+// pipeline is the same transaction as package rawrows', for pgbench.
 const pipeline = `\set i :i + 1
 \set n :client_id * 1000000 + :i
 \startpipeline
@@ -37,11 +38,11 @@ SELECT set_config('app.governance_agent_id', '` + tenant + `', true);
 SELECT public.require_principal((SELECT principal FROM bench.staged WHERE n = :n), '` + tenant + `');
 INSERT INTO public.idempotency_key (principal_id, route, key, body_hash, entity_id, seq)
  SELECT principal, 'createSkill', key, body, id, 1 FROM bench.staged WHERE n = :n;
-` + entityColumns + ` SELECT id, 'skill', '` + tenant + `', name, name_key, at, at, 1, hash, hash, law, external_id, status, visibility, tags, custom, notes FROM bench.staged WHERE n = :n;
-` + skillColumns + ` SELECT id, description, category FROM bench.staged WHERE n = :n;
-` + amendmentColumns + ` SELECT id, 1, prev_hash, hash, record, 'skill', '` + tenant + `', 'created', false, author, at, state_hash, law, key_id, algorithm, signature, NULL, NULL, NULL FROM bench.staged WHERE n = :n;
-` + openingColumns + ` SELECT id, 1, salt, state FROM bench.staged WHERE n = :n;
-` + outboxColumns + ` SELECT event, type, id, '` + tenant + `', request, data, at FROM bench.staged WHERE n = :n;
+` + rawrows.InsertEntity + ` SELECT id, 'skill', '` + tenant + `', name, name_key, at, at, 1, hash, hash, law, external_id, status, visibility, tags, custom, notes FROM bench.staged WHERE n = :n;
+` + rawrows.InsertSkill + ` SELECT id, description, category FROM bench.staged WHERE n = :n;
+` + rawrows.InsertAmendment + ` SELECT id, 1, prev_hash, hash, record, 'skill', '` + tenant + `', 'created', false, author, at, state_hash, law, key_id, algorithm, signature, NULL, NULL, NULL FROM bench.staged WHERE n = :n;
+` + rawrows.InsertOpening + ` SELECT id, 1, salt, state FROM bench.staged WHERE n = :n;
+` + rawrows.InsertOutbox + ` SELECT event, type, id, '` + tenant + `', request, data, at FROM bench.staged WHERE n = :n;
 COMMIT;
 \endpipeline
 `
@@ -129,15 +130,15 @@ func (w *world) stage(ctx context.Context, writers int) error {
 			b.Queue(`INSERT INTO bench.staged VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
 				$17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)`, w.staged(n, r)...)
 		}
-		return send(ctx, conn, &b)
+		return rawrows.Send(ctx, conn, &b)
 	})
 }
 
 // staged is a row in the order of bench.staged's columns.
-func (w *world) staged(n int, r row) []any {
-	v := r.values(nil)
+func (w *world) staged(n int, r rawrows.Row) []any {
+	v := r.Values(nil)
 	entity, skill, amendment, opening, event := v[0], v[1], v[2], v[3], v[4]
-	key := w.rawSingle(r).QueuedQueries[2].Arguments
+	key := rawrows.Single(w.who.ID, r).QueuedQueries[2].Arguments
 	return []any{
 		n, w.who.ID, key[2], key[3], entity[0], entity[3], entity[4], entity[5], entity[6], entity[7], entity[8], entity[9],
 		entity[10], entity[11], entity[12], entity[13], skill[1], skill[2], amendment[2], amendment[4], amendment[9],

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dlai-sd/plant/scripts/bench/rawrows"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/registry/api"
 	"github.com/dlai-sd/plant/shared/web"
@@ -22,12 +23,12 @@ const listed = web.DefaultLimit
 // The statements of the reads, as package store sends them (a test holds the
 // single read's to it), and the list in its default order without filters.
 const (
-	rawHead = `
+	rawTenant = `SELECT set_config('app.governance_agent_id', $1, true)`
+	rawHead   = `
 SELECT a.entity_type, a.governance_agent_id, a.seq, a.hash, a.constitution, a.recorded_at, a.state_hash, o.salt, o.state,
 	(SELECT b.hash FROM public.amendment b WHERE b.entity_id = a.entity_id AND b.seq <= a.seq AND b.change <> 'embedded'
 		ORDER BY b.seq DESC LIMIT 1),
-	coalesce((SELECT e.created_at FROM public.entity e WHERE e.id = a.entity_id),
-		(SELECT min(b.recorded_at) FROM public.amendment b WHERE b.entity_id = a.entity_id)),
+	coalesce((SELECT e.created_at FROM public.entity e WHERE e.id = a.entity_id), public.born_at(a.entity_id)),
 	(SELECT n.status FROM public.entity e JOIN public.entity n ON n.id = e.superseded_by WHERE e.id = a.entity_id)
 FROM public.opening o JOIN public.amendment a USING (entity_id, seq)
 WHERE o.entity_id = $1 AND o.seq <= $2
@@ -169,7 +170,7 @@ func rawRead(ctx context.Context, conn *pgx.Conn, id string) error {
 	b.Queue(rawHistory, id, newest, 100).Query(count)
 	b.Queue(rawSummary, id, newest).Query(count)
 	b.Queue(rawChildren, id, 1000).Query(count)
-	if err := send(ctx, conn, &b); err != nil {
+	if err := rawrows.Send(ctx, conn, &b); err != nil {
 		return err
 	}
 	if rows != 3 {
@@ -197,5 +198,5 @@ func rawList(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 		}
 		return rows.Err()
 	})
-	return ids, send(ctx, conn, &b)
+	return ids, rawrows.Send(ctx, conn, &b)
 }

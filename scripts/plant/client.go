@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -19,6 +21,7 @@ const (
 	callTimeout = 60 * time.Second // a batch of 500 on a busy machine
 	callTries   = 4
 	maxAnswer   = 32 << 20
+	maxInFlight = 8 // requests of one command at the same time
 )
 
 // client speaks to the functions over HTTP.
@@ -77,7 +80,17 @@ func (a *app) connect() (*client, error) {
 			return nil, advise(err, startStack+", or export PLANT_TOKEN=…")
 		}
 	}
-	return &client{base: base, token: token, http: &http.Client{Timeout: callTimeout}}, nil
+	transport := http.DefaultTransport.(*http.Transport).Clone() // the standard library's own
+	transport.MaxIdleConnsPerHost = maxInFlight
+	return &client{base: base, token: token, http: &http.Client{Timeout: callTimeout, Transport: transport}}, nil
+}
+
+// request is one call: a write has a key and a body, a change also the ETag that
+// it was made from.
+type request struct {
+	method, path string
+	key, match   string
+	body         []byte
 }
 
 // get reads a path into out.
@@ -85,59 +98,86 @@ func (c *client) get(ctx context.Context, path string, query url.Values, out any
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
-	return c.call(ctx, http.MethodGet, path, "", nil, out)
+	_, err := c.call(ctx, request{method: http.MethodGet, path: path}, out)
+	return err
 }
 
 // post sends a body under an idempotency key and reads the answer into out.
 func (c *client) post(ctx context.Context, path, key string, body []byte, out any) error {
-	return c.call(ctx, http.MethodPost, path, key, body, out)
+	_, err := c.call(ctx, request{method: http.MethodPost, path: path, key: key, body: body}, out)
+	return err
 }
 
 // call tries a few times where trying again may help: a write repeats its
-// idempotency key, so nothing is written twice.
-func (c *client) call(ctx context.Context, method, path, key string, body []byte, out any) error {
+// idempotency key, so nothing is written twice. It returns the answer's headers.
+func (c *client) call(ctx context.Context, r request, out any) (http.Header, error) {
 	var err error
 	for try := range callTries {
 		if try > 0 {
 			select {
 			case <-ctx.Done():
-				return ctx.Err()
+				return nil, ctx.Err()
 			case <-time.After(time.Duration(try*try) * 500 * time.Millisecond):
 			}
 		}
 		var again bool
-		if again, err = c.once(ctx, method, path, key, body, out); !again {
-			return err
+		var headers http.Header
+		if headers, again, err = c.once(ctx, r, out); !again {
+			return headers, err
 		}
 	}
-	return err
+	return nil, err
 }
 
-func (c *client) once(ctx context.Context, method, path, key string, body []byte, out any) (again bool, err error) {
-	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+func (c *client) once(ctx context.Context, r request, out any) (headers http.Header, again bool, err error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, bytes.NewReader(r.body))
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
-	r.Header.Set("Authorization", "Bearer "+c.token)
-	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Idempotency-Key", key)
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Idempotency-Key", r.key)
 	}
-	answer, err := c.http.Do(r)
+	if r.match != "" {
+		req.Header.Set("Content-Type", "application/merge-patch+json")
+		req.Header.Set("If-Match", r.match)
+	}
+	answer, err := c.http.Do(req)
 	if err != nil {
-		return ctx.Err() == nil, advise(fmt.Errorf("call %s: %w", path, errors.Unwrap(err)), startStack+", or set PLANT_URL")
+		return nil, ctx.Err() == nil, advise(fmt.Errorf("call %s: %w", r.path, errors.Unwrap(err)), startStack+", or set PLANT_URL")
 	}
 	defer func() { _ = answer.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
-		return true, fmt.Errorf("read the answer of %s: %w", path, err)
+		return nil, true, fmt.Errorf("read the answer of %s: %w", r.path, err)
 	}
 	if answer.StatusCode < http.StatusBadRequest {
-		return false, json.Unmarshal(text, out)
+		return answer.Header, false, json.Unmarshal(text, out)
 	}
 	p := &problem{Status: answer.StatusCode, Title: answer.Status}
 	if json.Unmarshal(text, p) != nil {
 		p.Detail = "the answer is not a problem document"
 	}
-	return p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests, p.advised()
+	return nil, p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests, p.advised()
+}
+
+// owner is the governance agent that the client's token speaks for, as the
+// token says; the functions verify it, this does not.
+func (c *client) owner() (string, error) {
+	var claims struct {
+		GovernanceAgent string `json:"governance_agent_id"`
+	}
+	parts := strings.Split(c.token, ".")
+	if len(parts) != 3 {
+		return "", advise(errors.New("the token is no JSON Web Token"), "export PLANT_TOKEN=$(plant token)")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err == nil {
+		err = json.Unmarshal(payload, &claims)
+	}
+	if err != nil {
+		return "", advise(fmt.Errorf("read the token: %w", err), "export PLANT_TOKEN=$(plant token)")
+	}
+	return claims.GovernanceAgent, nil
 }

@@ -76,7 +76,7 @@ func demonstrate(a *app, out string) error {
 		return errors.New("the same request made another skill")
 	}
 	fmt.Fprintln(a.stdout, "2. sent the same request again: the same skill came back, nothing was written twice")
-	chain, err := readChain(a, to, skillsPath+"/"+first)
+	chain, err := readChain(a.ctx, to, skillsPath+"/"+first)
 	if err != nil {
 		return err
 	}

@@ -1,65 +1,50 @@
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
+	"path/filepath"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-	"github.com/google/uuid"
-
+	"github.com/dlai-sd/plant/scripts/catalogues"
 	"github.com/dlai-sd/plant/shared/domain"
-	"github.com/dlai-sd/plant/shared/registry/api"
 )
 
+// The formats of import.
 const (
-	importBatch = 250       // lines a request
-	maxLine     = 256 << 10 // bytes
-	shownFaults = 5
-	skillsPath  = "/api/v1/genesis/skills"
+	formatLines = "jsonl"
+	formatONET  = "onet"
+	formatESCO  = "esco"
 )
 
 type importCmd struct {
-	File     string `arg:"" help:"A file of JSON Lines, each {\"id\", \"title\", \"description\"}; - for standard input."`
-	Category string `help:"The category of the skills." required:"" enum:"technical,soft_skill,domain_expertise,certification"`
-	Limit    int    `help:"Take only the first so many lines; 0 for all." default:"0"`
-	Tag      string `help:"A tag for each skill." default:""`
-	Verify   bool   `help:"Read every line's skill back and check its signature, opening and chain."`
+	Files  []string `arg:"" name:"file" help:"jsonl: one file of JSON Lines, - for standard input. onet: the folder of the database's text files. esco: the folder of the CSV files, or the files."`
+	Format string   `help:"jsonl, onet or esco: scripts/catalogues/README.md describes them." default:"jsonl" enum:"jsonl,onet,esco"`
+	Kind   string   `help:"What the JSON Lines are: ${enum}." default:"skill" enum:"skill,job-role,industry,agent,team"`
+
+	Category      string  `help:"The category of skills that name none: technical, soft_skill, domain_expertise or certification. By default soft_skill for O*NET, domain_expertise for ESCO." default:"" enum:",technical,soft_skill,domain_expertise,certification"`
+	Seniority     string  `help:"The seniority of job roles that name none: ${enum}." default:"mid" enum:"junior,mid,senior"`
+	MinImportance float64 `help:"From which O*NET importance (1 to 5) an occupation requires a skill." default:"3.0"`
+	Tag           string  `help:"A tag for each entity." default:""`
+	Limit         int     `help:"Take only the first so many of the file; 0 for all." default:"0"`
+
+	DryRun bool `help:"Say what would be, and write nothing."`
+	Update bool `help:"Change what is there already and differs. What was certified or active goes under review again."`
+	Verify bool `help:"Read each entity back and check its signatures, openings and chain, and that it says what the file says."`
+
+	InFlight int `help:"Requests at the same time, 1 to 8." default:"3"`
 }
 
-// source is a line of the file.
-type source struct {
-	ID          string `json:"id"`
-	Title       string `json:"title"`
-	Description string `json:"description"`
-}
-
-// imported counts what became of the lines.
-type imported struct {
-	Lines   int      `json:"lines"`
-	Created int      `json:"created"`
-	Present int      `json:"present"` // the external_id was there already
-	Refused int      `json:"refused"`
-	Checked int      `json:"verified"` // with --verify
-	Faults  []string `json:"faults"`   // the first few
-
-	refused map[int]bool // by line
-}
-
-// Run sends the file in batches. A line becomes a skill whose external_id is
-// the line's id: importing the same file again creates nothing new, and a run
-// that was stopped is finished by the next one.
+// Run sends the catalogue in batches. The catalogue's own id becomes the
+// external_id: importing the same again creates nothing new, and a run that was
+// stopped at any moment is finished by the next one.
 func (c importCmd) Run(a *app) error {
-	file, err := openInput(c.File)
-	if err != nil {
-		return advise(err, "check the path")
+	if c.InFlight < 1 || c.InFlight > maxInFlight {
+		return advise(fmt.Errorf("%d requests at the same time", c.InFlight), fmt.Sprintf("--in-flight 1 to %d", maxInFlight))
 	}
-	defer func() { _ = file.Close() }()
-	lines, err := c.read(file)
+	list, err := c.read()
 	if err != nil {
 		return err
 	}
@@ -67,28 +52,91 @@ func (c importCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	done := imported{Lines: len(lines), Faults: []string{}}
-	bar := a.bar(len(lines), "importing")
-	for start := 0; start < len(lines); start += importBatch {
-		chunk := lines[start:min(start+importBatch, len(lines))]
-		if err := c.send(a, to, chunk, start, &done); err != nil {
-			return advise(err, "run the same command again: what was created is recognised")
-		}
-		_ = bar.Add(len(chunk)) // a bar that cannot be drawn stops nothing
+	m, err := newImporter(a, to, c)
+	if err != nil {
+		return err
 	}
-	_ = bar.Finish()
-	if c.Verify {
-		if done.Checked, err = a.verifyImported(to, lines, done.refused); err != nil {
+	if err := m.run(list); err != nil {
+		return advise(err, "run the same command again: what was created is recognised")
+	}
+	if c.Verify && !c.DryRun {
+		if err := m.verify(); err != nil {
 			return err
 		}
 	}
-	if err := a.print(done, func() { done.text(a.stdout) }); err != nil {
+	report := m.report(list)
+	if err := a.print(report, func() { report.text(a.stdout) }); err != nil {
 		return err
 	}
-	if done.Refused > 0 {
-		return advise(fmt.Errorf("%d lines were refused", done.Refused), "mend these lines and run the same command again")
+	if report.Refused > 0 {
+		return advise(fmt.Errorf("%d were refused", report.Refused), "mend these and run the same command again")
 	}
 	return nil
+}
+
+// options are those of the format, where the user gave none.
+func (c importCmd) options() catalogues.Options {
+	category := map[string]string{formatONET: "soft_skill", formatESCO: "domain_expertise"}[c.Format]
+	return catalogues.Options{
+		Kind: catalogues.Kinds()[c.Kind], Category: cmp.Or(c.Category, category), Seniority: c.Seniority, Tag: c.Tag,
+		MinImportance: c.MinImportance, Limit: c.Limit,
+	}
+}
+
+func (c importCmd) read() (catalogues.Catalogue, error) {
+	if len(c.Files) > 1 && c.Format != formatESCO {
+		return catalogues.Catalogue{}, advise(fmt.Errorf("%s takes one file or folder, not %d", c.Format, len(c.Files)), "one command for each")
+	}
+	switch c.Format {
+	case formatONET:
+		list, err := catalogues.ONET(os.DirFS(c.Files[0]), c.options())
+		return list, advise(err, `the folder of the O*NET database's text files, with "Skills.txt", "Occupation Data.txt" and "Content Model Reference.txt"`)
+	case formatESCO:
+		list, err := c.readESCO()
+		return list, advise(err, "the folder of ESCO's CSV files, or skills_en.csv, or all of skills_en.csv, occupations_en.csv and occupationSkillRelations_en.csv")
+	default:
+		return c.readLines()
+	}
+}
+
+func (c importCmd) readESCO() (catalogues.Catalogue, error) {
+	info, err := os.Stat(c.Files[0])
+	if err != nil {
+		return catalogues.Catalogue{}, err
+	}
+	if info.IsDir() {
+		folder := os.DirFS(c.Files[0])
+		names, err := catalogues.ESCOFiles(folder)
+		if err != nil {
+			return catalogues.Catalogue{}, err
+		}
+		return catalogues.ESCO(folder, names, c.options())
+	}
+	folder := filepath.Dir(c.Files[0])
+	names := make([]string, len(c.Files))
+	for i, file := range c.Files {
+		if filepath.Dir(file) != folder {
+			return catalogues.Catalogue{}, fmt.Errorf("%s is not in the folder of %s", file, c.Files[0])
+		}
+		names[i] = filepath.Base(file)
+	}
+	return catalogues.ESCO(os.DirFS(folder), names, c.options())
+}
+
+func (c importCmd) readLines() (catalogues.Catalogue, error) {
+	file, err := openInput(c.Files[0])
+	if err != nil {
+		return catalogues.Catalogue{}, advise(err, "check the path")
+	}
+	defer func() { _ = file.Close() }()
+	list, err := catalogues.JSONLines(file, c.options())
+	switch {
+	case errors.Is(err, catalogues.ErrNoID):
+		err = advise(err, "give every line an external_id, or an id beside its title: by it a second run knows the first one's work")
+	default:
+		err = advise(err, `lines look like {"external_id":"…","name":"…",…}, with the API's field names, or {"id":"…","title":"…","description":"…"}`)
+	}
+	return list, err
 }
 
 func openInput(name string) (io.ReadCloser, error) {
@@ -98,110 +146,27 @@ func openInput(name string) (io.ReadCloser, error) {
 	return os.Open(name) // #nosec -- the user names the file
 }
 
-func (c importCmd) read(r io.Reader) ([]source, error) {
-	scanner := bufio.NewScanner(r)
-	scanner.Buffer(nil, maxLine)
-	var lines []source
-	for scanner.Scan() {
-		if len(scanner.Bytes()) == 0 {
-			continue
-		}
-		var s source
-		if err := json.Unmarshal(scanner.Bytes(), &s); err != nil {
-			return nil, advise(fmt.Errorf("line %d: %w", len(lines)+1, err), `lines look like {"id":"…","title":"…","description":"…"}`)
-		}
-		if s.ID == "" {
-			return nil, advise(fmt.Errorf("line %d has no id", len(lines)+1), "give every line an id: it becomes the external_id")
-		}
-		if lines = append(lines, s); len(lines) == c.Limit {
-			break
-		}
-	}
-	if err := scanner.Err(); err != nil {
-		return nil, fmt.Errorf("after line %d: %w", len(lines), err)
-	}
-	return lines, nil
-}
-
-func (c importCmd) send(a *app, to *client, chunk []source, start int, done *imported) error {
-	body, err := c.body(chunk)
-	if err != nil {
-		return err
-	}
-	// One key for the tries of this request, another one for the next run: what
-	// was refused then may be right now.
-	var answer api.Batch
-	if err := to.post(a.ctx, skillsPath+"/batch", uuid.NewString(), body, &answer); err != nil {
-		return err
-	}
-	for _, item := range answer.Items {
-		switch {
-		case item.Code == nil:
-			done.Created++
-		case present(item):
-			done.Present++
-		default:
-			done.refuse(start+item.Index+1, item)
-		}
-	}
-	return nil
-}
-
-func (c importCmd) body(chunk []source) ([]byte, error) {
-	items := make([]domain.Input[domain.Skill], len(chunk))
-	for i, s := range chunk {
-		items[i].Facts = domain.Skill{Name: s.Title, Description: s.Description, Category: c.Category}
-		items[i].Settable.ExternalID = s.ID
-		items[i].Settable.CustomAttributes = jsontext.Value(`{}`)
-		if c.Tag != "" {
-			items[i].Settable.Tags = []string{c.Tag}
-		}
-	}
-	return json.Marshal(map[string]any{"items": items}, json.Deterministic(true))
-}
-
-// present reports whether an item was refused because its external_id exists.
-func present(item api.Item) bool {
-	if item.Status != http.StatusConflict {
-		return false
-	}
-	for _, v := range item.Violations {
-		if v.Rule == domain.RuleExternalID {
-			return true
-		}
-	}
-	return false
-}
-
-func (d *imported) refuse(line int, item api.Item) {
-	d.Refused++
-	if d.refused == nil {
-		d.refused = map[int]bool{}
-	}
-	d.refused[line] = true
-	if len(d.Faults) == shownFaults {
-		return
-	}
-	fault := fmt.Sprintf("line %d: %s", line, *item.Detail)
-	for _, v := range item.Violations {
-		fault += fmt.Sprintf("; %s %s: %s", v.Rule, v.Field, v.Message)
-	}
-	d.Faults = append(d.Faults, fault)
-}
-
-func (d imported) text(w io.Writer) {
-	fmt.Fprintf(w, "%d lines: %d created, %d already there, %d refused.\n", d.Lines, d.Created, d.Present, d.Refused)
-	if d.Checked > 0 {
-		fmt.Fprintf(w, "%d verified: signature, opening, chain.\n", d.Checked)
-	}
-	for _, f := range d.Faults {
-		fmt.Fprintln(w, " ", f)
-	}
-}
-
 // errNotFound says that a reference names nothing that the token may see.
 var errNotFound = errors.New("there is nothing by that id or external_id that your token may see")
 
 func nothingThere() error {
 	return advise(errNotFound, "an id or external_id of your own governance agent, or a token of its owner")
 }
+
+// collectionOf is where the entities of a kind are.
+func collectionOf(kind domain.Kind) string {
+	switch kind {
+	case domain.KindJobRole:
+		return "/api/v1/genesis/job-roles"
+	case domain.KindIndustry:
+		return "/api/v1/genesis/industries"
+	case domain.KindTeam:
+		return "/api/v1/teams"
+	case domain.KindAgent:
+		return "/api/v1/agents"
+	default:
+		return skillsPath
+	}
+}
+
+const skillsPath = "/api/v1/genesis/skills"

@@ -28,7 +28,9 @@ type cli struct {
 	Principal principalCmd `cmd:"" help:"Who may call: the principals and their secrets."`
 	Token     tokenCmd     `cmd:"" help:"Make a bearer token for a principal, good for 30 minutes."`
 	Keys      keysCmd      `cmd:"" help:"The signing keys."`
-	Import    importCmd    `cmd:"" help:"Create skills from a file of JSON Lines, over HTTP."`
+	Import    importCmd    `cmd:"" help:"Bring in a catalogue, over HTTP: JSON Lines of any kind, O*NET or ESCO."`
+	Events    eventsCmd    `cmd:"" help:"The events between functions."`
+	Embed     embedCmd     `cmd:"" help:"The vectors by which entities are found."`
 	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -41,7 +42,7 @@ func (c showCmd) Run(a *app) error {
 		return err
 	}
 	if c.History || c.Record {
-		chain, err := readChain(a, to, path)
+		chain, err := readChain(a.ctx, to, path)
 		if err != nil {
 			return err
 		}
@@ -112,12 +113,12 @@ func (c showCmd) look(a *app, to *client, collection string) (path string, found
 	return collection + "/" + list.Items[0].ID, true, nil
 }
 
-func readChain(a *app, to *client, path string) ([]api.Amendment, error) {
+func readChain(ctx context.Context, to *client, path string) ([]api.Amendment, error) {
 	var chain []api.Amendment
 	query := url.Values{}
 	for range maxPages {
 		var page web.List[api.Amendment]
-		err := to.get(a.ctx, path+"/amendments", query, &page)
+		err := to.get(ctx, path+"/amendments", query, &page)
 		var p *problem
 		if errors.As(err, &p) && p.Status == http.StatusNotFound {
 			return nil, nothingThere()

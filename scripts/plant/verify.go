@@ -1,15 +1,21 @@
 package main
 
 import (
+	"context"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
+	"strings"
 
-	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/go-json-experiment/json"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/registry/api"
 )
@@ -98,48 +104,49 @@ func readKey(spki, keyID string) (*rsa.PublicKey, error) {
 	return key, nil
 }
 
-// verifyImported reads back the entity of every line that was not refused and
-// checks its chain. It returns how many there were.
-func (a *app) verifyImported(to *client, lines []source, refused map[int]bool) (int, error) {
-	bar := a.bar(len(lines), "verifying")
-	checked := 0
-	for i, line := range lines {
-		if refused[i+1] {
+// verify reads back every entity that was not refused and checks its chain, and
+// that its newest signed state says what the catalogue says.
+func (m *importer) verify() error {
+	bar := m.a.bar(len(m.entries), "verifying")
+	defer func() { _ = bar.Finish() }() // a bar that cannot be drawn stops nothing
+	group, ctx := errgroup.WithContext(m.a.ctx)
+	group.SetLimit(m.InFlight)
+	for _, e := range m.entries {
+		if e.refused {
 			continue
 		}
-		path, found, err := (showCmd{ID: line.ID}).look(a, to, skillsPath)
-		if err == nil && !found {
-			err = nothingThere()
-		}
-		if err != nil {
-			return checked, fmt.Errorf("line %d: %w", i+1, err)
-		}
-		chain, err := readChain(a, to, path)
-		if err == nil {
-			err = verifyChain(chain)
-		}
-		if err == nil && !saysSo(chain, line) {
-			err = errors.New("the signed state is not that of the line")
-		}
-		if err != nil {
-			return checked, fmt.Errorf("line %d (%s): %w", i+1, url.QueryEscape(line.ID), err)
-		}
-		checked++
-		_ = bar.Add(1)
+		group.Go(func() error {
+			if err := m.verifyOne(ctx, e); err != nil {
+				return fmt.Errorf("%s (%s): %w", e.Where, url.QueryEscape(e.ExternalID), err)
+			}
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.tallies[e.kind].Verified++
+			_ = bar.Add(1)
+			return nil
+		})
 	}
-	_ = bar.Finish()
-	return checked, nil
+	return group.Wait()
 }
 
-// saysSo reports whether the first signed state holds what the line says.
-func saysSo(chain []api.Amendment, line source) bool {
-	if len(chain) == 0 || chain[0].Opening == nil {
-		return false
-	}
-	e, err := domain.ReadState(domain.KindSkill, "", "", []byte(chain[0].Opening.State))
+func (m *importer) verifyOne(ctx context.Context, e *entry) error {
+	chain, err := readChain(ctx, m.to, collectionOf(e.kind)+"/"+string(e.id))
 	if err != nil {
-		return false
+		return err
 	}
-	s, ok := e.Facts.(domain.Skill)
-	return ok && s.Name == line.Title && s.Description == line.Description && e.Governed.ExternalID == line.ID
+	if err := verifyChain(chain); err != nil {
+		return err
+	}
+	if len(chain) == 0 || chain[len(chain)-1].Opening == nil {
+		return errors.New("its newest state cannot be opened")
+	}
+	var state entity
+	if err := json.Unmarshal([]byte(chain[len(chain)-1].Opening.State), &state); err != nil {
+		return fmt.Errorf("signed state: %w", err)
+	}
+	changed, err := e.changes(state)
+	if err == nil && len(changed) > 0 {
+		err = fmt.Errorf("the signed state is not that of the file: %s", strings.Join(slices.Sorted(maps.Keys(changed)), ", "))
+	}
+	return err
 }

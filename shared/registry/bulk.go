@@ -94,7 +94,7 @@ func (s *Service) tryAll(ctx context.Context, req Request, kind domain.Kind, ite
 	for _, p := range plans {
 		w.References = append(w.References, newRefs(p)...)
 	}
-	w.References = slices.DeleteFunc(w.References, func(r domain.Ref) bool { return isBorn(plans, r.ID) })
+	w.References = withoutBorn(w.References, plans)
 	relate(&w, plans)
 	_, err = s.append(ctx, req, w, plans, func(amendments []ledger.Amendment) ([]byte, error) {
 		for i, a := range amendments {
@@ -180,10 +180,16 @@ func agentsOf(items []Candidate) []domain.ID {
 	return ids
 }
 
-// isBorn reports whether an entity comes into being with these plans: a
-// reference to it needs no look into the database.
-func isBorn(plans []plan, id domain.ID) bool {
-	return slices.ContainsFunc(plans, func(p plan) bool { return p.before == nil && p.after.ID == id })
+// withoutBorn leaves out the references to what comes into being with these
+// plans: they need no look into the database.
+func withoutBorn(refs []domain.Ref, plans []plan) []domain.Ref {
+	births := make(map[domain.ID]bool, len(plans))
+	for i := range plans {
+		if plans[i].before == nil {
+			births[plans[i].after.ID] = true
+		}
+	}
+	return slices.DeleteFunc(refs, func(r domain.Ref) bool { return births[r.ID] })
 }
 
 func born(req Request, item Candidate) (plan, error) {

@@ -35,7 +35,12 @@ func (s *Service) commit(ctx context.Context, req Request, p plan, also ...plan)
 	relate(&w, plans)
 	amendments, err := s.append(ctx, req, w, plans, nil)
 	if errors.Is(err, store.ErrKeyUsed) {
-		return s.recall(ctx, req)
+		w, err := s.recall(ctx, req)
+		if isUnknownKey(err) {
+			// The key was used for what another governance agent owns.
+			return Written{}, domain.Refuse(domain.CodeIdempotencyReused, "this Idempotency-Key was used for another request")
+		}
+		return w, err
 	}
 	if err != nil {
 		return Written{}, refusal(err, func() []domain.Violation { return s.invisible(ctx, w.Tenant, w.References) })

@@ -13,14 +13,17 @@ import (
 // version, others the newest that is shared. An archived one is gone; its
 // history is not.
 func (s *Service) Get(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID) (store.Snapshot, error) {
-	snapshot, err := s.entity(ctx, who, kind, id)
+	tenant, err := s.reader(ctx, who, id)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	snapshot, err := s.entity(ctx, tenant, kind, id)
 	if err != nil {
 		return snapshot, err
 	}
-	foreign := snapshot.Entity.GovernanceAgentID != who.GovernanceAgent
-	if foreign {
+	if foreign := snapshot.Entity.GovernanceAgentID != tenant; foreign {
 		// The last shared version of what has been archived since is gone too.
-		if gone, err := s.db.ArchivedAfterShared(ctx, who.GovernanceAgent, id); err != nil || gone {
+		if gone, err := s.db.ArchivedAfterShared(ctx, tenant, id); err != nil || gone {
 			return store.Snapshot{}, orGone(err)
 		}
 	}
@@ -45,13 +48,25 @@ func orGone(err error) error {
 
 // Newest returns an entity as it stands, also an archived one.
 func (s *Service) Newest(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID) (store.Snapshot, error) {
-	return s.entity(ctx, who, kind, id)
+	tenant, err := s.reader(ctx, who, id)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	return s.entity(ctx, tenant, kind, id)
 }
 
 // GetVersion returns an entity as it was at a version, from the state that was
 // signed then.
 func (s *Service) GetVersion(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID, version int64) (store.Snapshot, error) {
-	snapshot, err := s.db.Read(ctx, who.GovernanceAgent, id, version)
+	tenant, err := s.reader(ctx, who, id)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	return s.version(ctx, tenant, kind, id, version)
+}
+
+func (s *Service) version(ctx context.Context, tenant string, kind domain.Kind, id domain.ID, version int64) (store.Snapshot, error) {
+	snapshot, err := s.db.Read(ctx, tenant, id, version)
 	if err == nil && (!isKind(snapshot.Entity, kind) || snapshot.Entity.Head.Version != version) {
 		err = store.ErrNotFound
 	}
@@ -61,11 +76,15 @@ func (s *Service) GetVersion(ctx context.Context, who auth.Principal, kind domai
 // GetAt returns an entity as it was at a moment: the highest version that had
 // been recorded by then.
 func (s *Service) GetAt(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID, at time.Time) (store.Snapshot, error) {
-	version, err := s.db.VersionAt(ctx, who.GovernanceAgent, id, at)
+	tenant, err := s.reader(ctx, who, id)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	version, err := s.db.VersionAt(ctx, tenant, id, at)
 	if err != nil {
 		return store.Snapshot{}, refusal(err, nil)
 	}
-	return s.GetVersion(ctx, who, kind, id, version)
+	return s.version(ctx, tenant, kind, id, version)
 }
 
 // List returns up to limit entities behind a place in an order.
@@ -84,7 +103,11 @@ func (s *Service) ByExternalID(ctx context.Context, who auth.Principal, external
 // Proofs returns up to limit amendments of an entity of a kind behind a seq,
 // ascending, each with what verifies it alone.
 func (s *Service) Proofs(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID, after int64, limit int) ([]store.Proof, error) {
-	rows, err := s.db.Proofs(ctx, who.GovernanceAgent, kind, id, after, limit)
+	tenant, err := s.reader(ctx, who, id)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Proofs(ctx, tenant, kind, id, after, limit)
 	if err == nil && len(rows) == 0 && after == 0 {
 		err = store.ErrNotFound
 	}

@@ -17,7 +17,7 @@ func (s *Service) remembered(ctx context.Context, req Request) (store.Remembered
 	if req.Key == "" || req.ValidateOnly {
 		return store.Remembered{}, errUnknownKey
 	}
-	r, err := s.db.Recall(ctx, req.Who.GovernanceAgent, req.Who.ID, req.Route, req.Key)
+	r, err := s.db.Recall(ctx, req.tenant(), req.Who.ID, req.Route, req.Key)
 	if errors.Is(err, store.ErrNotFound) {
 		return r, errUnknownKey
 	}
@@ -36,6 +36,6 @@ func (s *Service) recall(ctx context.Context, req Request) (Written, error) {
 	if err != nil {
 		return Written{}, err
 	}
-	snapshot, err := s.db.Read(ctx, req.Who.GovernanceAgent, r.EntityID, r.Seq)
+	snapshot, err := s.db.Read(ctx, req.tenant(), r.EntityID, r.Seq)
 	return Written{Snapshot: snapshot, Replayed: true}, refusal(err, nil)
 }

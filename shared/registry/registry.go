@@ -5,6 +5,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -50,7 +51,7 @@ const announceTimeout = time.Second
 // Request is who asks and what recognises a repeat of the same request.
 type Request struct {
 	Who          auth.Principal
-	Tenant       string      // whose entities the system works on; "" for the principal's own
+	Tenant       string      // as whom the database is read and written; "": found out from Who and the entity
 	Kind         domain.Kind // that the route is about; "" for any
 	Route        string      // the operation, part of the idempotency key
 	Key          string      // Idempotency-Key; "" only for the system's own work
@@ -154,6 +155,12 @@ func (s *Service) Create(ctx context.Context, req Request, f domain.Facts, set d
 // Amend applies a change to an entity that the caller has seen at match (the
 // hash of the newest amendment that is not `embedded`; zero: whatever it is).
 func (s *Service) Amend(ctx context.Context, req Request, id domain.ID, match ledger.Hash, c domain.Change) (Written, error) {
+	var err error
+	if req.Tenant == "" {
+		if req.Tenant, err = s.reader(ctx, req.Who, id); err != nil {
+			return Written{}, err
+		}
+	}
 	if w, err := s.recall(ctx, req); err == nil {
 		return w, nil
 	} else if !isUnknownKey(err) {
@@ -161,7 +168,7 @@ func (s *Service) Amend(ctx context.Context, req Request, id domain.ID, match le
 	}
 	head, err := s.db.Read(ctx, req.tenant(), id, store.Newest)
 	if err != nil {
-		return Written{}, s.absent(ctx, req.Who, id, err)
+		return Written{}, s.absent(ctx, req.tenant(), id, err)
 	}
 	e := head.Entity
 	if !isKind(e, req.Kind) {
@@ -215,6 +222,19 @@ func may(who auth.Principal, e domain.Entity, needs []domain.Authority) error {
 		}
 	}
 	return nil
+}
+
+// reader is the governance agent as which a principal reads an entity: its own,
+// or the owner for one that holds an authority platform-wide.
+func (s *Service) reader(ctx context.Context, who auth.Principal, id domain.ID) (string, error) {
+	if len(who.Platform) == 0 {
+		return who.GovernanceAgent, nil
+	}
+	owner, err := s.db.PlatformOwner(ctx, who.ID, id)
+	if err != nil {
+		return "", refusal(err, nil)
+	}
+	return cmp.Or(owner, who.GovernanceAgent), nil
 }
 
 // maxMissed bounds how many amendments a stale caller is told about: the newest.

@@ -114,18 +114,23 @@ func (s *Service) consequences(ctx context.Context, req Request, before, after d
 // Dependents returns who rests on an entity, nearest first: the blast radius of
 // a change to it.
 func (s *Service) Dependents(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID) ([]store.Dependent, error) {
-	if _, err := s.entity(ctx, who, kind, id); err != nil {
+	tenant, err := s.reader(ctx, who, id)
+	if err != nil {
 		return nil, err
 	}
-	list, err := s.db.Dependents(ctx, who.GovernanceAgent, id, dependentDepth, store.MaxDependents)
+	if _, err := s.entity(ctx, tenant, kind, id); err != nil {
+		return nil, err
+	}
+	list, err := s.db.Dependents(ctx, tenant, id, dependentDepth, store.MaxDependents)
 	return list, refusal(err, nil)
 }
 
-// entity returns the newest state that the caller may see, archived or not.
-func (s *Service) entity(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID) (store.Snapshot, error) {
-	snapshot, err := s.db.Read(ctx, who.GovernanceAgent, id, store.Newest)
+// entity returns the newest state that a governance agent may see, archived or
+// not.
+func (s *Service) entity(ctx context.Context, tenant string, kind domain.Kind, id domain.ID) (store.Snapshot, error) {
+	snapshot, err := s.db.Read(ctx, tenant, id, store.Newest)
 	if err != nil {
-		return snapshot, s.absent(ctx, who, id, err)
+		return snapshot, s.absent(ctx, tenant, id, err)
 	}
 	if !isKind(snapshot.Entity, kind) {
 		return store.Snapshot{}, refusal(store.ErrNotFound, nil)
@@ -137,11 +142,11 @@ func isKind(e domain.Entity, kind domain.Kind) bool { return kind == "" || e.Kin
 
 // absent tells a reader of something that was shared with it once that it is
 // gone now; of everything else, that there is nothing.
-func (s *Service) absent(ctx context.Context, who auth.Principal, id domain.ID, err error) error {
+func (s *Service) absent(ctx context.Context, tenant string, id domain.ID, err error) error {
 	if !errors.Is(err, store.ErrNotFound) {
 		return refusal(err, nil)
 	}
-	if gone, goneErr := s.db.ArchivedAfterShared(ctx, who.GovernanceAgent, id); goneErr == nil && gone {
+	if gone, goneErr := s.db.ArchivedAfterShared(ctx, tenant, id); goneErr == nil && gone {
 		return domain.Refuse(domain.CodeGone, "this was withdrawn by its owner")
 	}
 	return refusal(err, nil)

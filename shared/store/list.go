@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dlai-sd/plant/shared/domain"
@@ -19,6 +21,34 @@ type Filter struct {
 	Alignment       *string
 	UpdatedSince    *time.Time
 	IncludeArchived bool
+	IDs             []domain.ID // nil does not narrow, an empty list leaves nothing
+}
+
+// condition is a constant of SQL and the value bound where it says $?.
+type condition struct {
+	sql   string
+	value any
+}
+
+// conditions are those that narrow: a condition that is not asked for is not in
+// the statement, so that the planner sees which index serves what is.
+func (f Filter) conditions() []condition {
+	list := []condition{{"e.entity_type = $?", string(f.Kind)}}
+	when := func(asked bool, sql string, value any) {
+		if asked {
+			list = append(list, condition{sql, value})
+		}
+	}
+	when(f.IDs != nil, "e.id = ANY ($?::uuid[])", texts(f.IDs))
+	when(f.Status != nil, "e.status = $?", f.Status)
+	when(f.Category != nil, "EXISTS (SELECT 1 FROM public.skill k WHERE k.id = e.id AND k.category = $?)", f.Category)
+	when(f.Tag != nil, "e.tags @> ARRAY[$?::text]", f.Tag)
+	when(f.NamePrefix != nil, "(e.name_key >= $?::text AND e.name_key < $?::text || U&'\\+10FFFF')", f.NamePrefix)
+	when(f.ExternalID != nil, "e.external_id = $?", f.ExternalID)
+	when(f.Alignment != nil, "e.amendment_alignment = $?", f.Alignment)
+	when(f.UpdatedSince != nil, "e.updated_at >= $?", f.UpdatedSince)
+	when(!f.IncludeArchived, "e.status <> $?", string(domain.Archived))
+	return list
 }
 
 // Order is how a list is sorted; every order ends in the id, so that it is total.
@@ -76,16 +106,11 @@ func (db *DB) List(ctx context.Context, tenant string, f Filter, o Order, after 
 	if !ok {
 		return nil, domain.Refuse(domain.CodeMalformed, "order_by is unknown")
 	}
-	var key, id *string
-	if after != nil {
-		text := string(after.ID)
-		key, id = &after.Key, &text
-	}
+	sql, values := listSQL(sort, f.conditions(), after)
 	var b pgx.Batch
 	asTenant(&b, tenant)
 	var items []Listed
-	b.Queue(listSQL(sort), tenant, string(f.Kind), f.Status, f.Category, f.Tag, f.NamePrefix, f.ExternalID, f.Alignment,
-		f.UpdatedSince, f.IncludeArchived, key, id, limit).Query(func(rows pgx.Rows) error {
+	b.Queue(sql, append([]any{tenant, limit}, values...)...).Query(func(rows pgx.Rows) error {
 		var err error
 		items, err = pgx.CollectRows(rows, scanListed)
 		return err
@@ -93,43 +118,52 @@ func (db *DB) List(ctx context.Context, tenant string, f Filter, o Order, after 
 	return items, db.send(ctx, &b)
 }
 
-// listSQL is one of six constant statements; every value is bound.
-func listSQL(s sorting) string {
+// listSQL puts constants together; every value is bound. $1 is the tenant, $2 the
+// limit.
+func listSQL(s sorting, conditions []condition, after *After) (sql string, values []any) {
+	where := ""
+	bind := func(value any) string {
+		values = append(values, value)
+		return "$" + strconv.Itoa(len(values)+2)
+	}
+	for _, c := range conditions {
+		where += "\n\tAND " + strings.ReplaceAll(c.sql, "$?", bind(c.value))
+	}
+	if after != nil {
+		where += "\n\tAND (e." + s.column + ", e.id) " + s.compare +
+			" (" + bind(after.Key) + "::" + s.cast + ", " + bind(string(after.ID)) + "::uuid)"
+	}
 	branch := func(who string) string {
 		return `(SELECT e.id, e.entity_type, e.governance_agent_id, e.version, e.version_hash, e.etag_hash, e.constitution_hash,
 	e.created_at, e.updated_at, e.` + s.column + ` AS sort_key
 FROM public.entity e
-WHERE ` + who + ` AND e.entity_type = $2
-	AND ($3::text IS NULL OR e.status = $3)
-	AND ($4::text IS NULL OR EXISTS (SELECT 1 FROM public.skill k WHERE k.id = e.id AND k.category = $4))
-	AND ($5::text IS NULL OR e.tags @> ARRAY[$5::text])
-	AND ($6::text IS NULL OR (e.name_key >= $6 AND e.name_key < $6 || U&'\+10FFFF'))
-	AND ($7::text IS NULL OR e.external_id = $7)
-	AND ($8::text IS NULL OR e.amendment_alignment = $8)
-	AND ($9::timestamptz IS NULL OR e.updated_at >= $9)
-	AND ($10::bool OR e.status <> 'archived')
-	AND ($11::` + s.cast + ` IS NULL OR (e.` + s.column + `, e.id) ` + s.compare + ` ($11::` + s.cast + `, $12::uuid))
-ORDER BY e.` + s.column + ` ` + s.direction + `, e.id ` + s.direction + ` LIMIT $13)`
+WHERE ` + who + where + `
+ORDER BY e.` + s.column + ` ` + s.direction + `, e.id ` + s.direction + ` LIMIT $2)`
 	}
 	return `SELECT p.id, p.entity_type, p.governance_agent_id, p.version, p.version_hash, p.etag_hash, p.constitution_hash,
 	p.created_at, p.updated_at, to_jsonb(p.sort_key) #>> '{}', o.state
 FROM (SELECT * FROM (` + branch(`e.governance_agent_id = $1`) + `
 UNION ALL
 ` + branch(`e.governance_agent_id <> $1 AND e.shared`) + `) b
-	ORDER BY b.sort_key ` + s.direction + `, b.id ` + s.direction + ` LIMIT $13) p
+	ORDER BY b.sort_key ` + s.direction + `, b.id ` + s.direction + ` LIMIT $2) p
 JOIN public.opening o ON o.entity_id = p.id AND o.seq = p.version
-ORDER BY p.sort_key ` + s.direction + `, p.id ` + s.direction
+ORDER BY p.sort_key ` + s.direction + `, p.id ` + s.direction, values
 }
 
-func scanListed(row pgx.CollectableRow) (Listed, error) {
+func scanListed(row pgx.CollectableRow) (Listed, error) { return scanListedAnd(row) }
+
+// scanListedAnd scans what every list of entities selects, and what comes behind it.
+func scanListedAnd(row pgx.CollectableRow, more ...any) (Listed, error) {
 	var l Listed
 	var id domain.ID
 	var kind domain.Kind
 	var owner, state string
 	var head domain.Head
 	var hash, etag, constitution []byte
-	if err := row.Scan(&id, &kind, &owner, &head.Version, &hash, &etag, &constitution, &head.CreatedAt, &head.UpdatedAt,
-		&l.SortKey, &state); err != nil {
+	fields := []any{
+		&id, &kind, &owner, &head.Version, &hash, &etag, &constitution, &head.CreatedAt, &head.UpdatedAt, &l.SortKey, &state,
+	}
+	if err := row.Scan(append(fields, more...)...); err != nil {
 		return l, err
 	}
 	e, err := domain.ReadState(kind, id, owner, []byte(state))

@@ -73,10 +73,7 @@ func (db *DB) Invisible(ctx context.Context, tenant string, refs []domain.Ref) (
 	if len(refs) == 0 {
 		return missing, nil
 	}
-	ids, kinds := make([]string, len(refs)), make([]string, len(refs))
-	for i, r := range refs {
-		ids[i], kinds[i] = string(r.ID), string(r.Kind)
-	}
+	ids, kinds := targets(refs)
 	var b pgx.Batch
 	asTenant(&b, tenant)
 	b.Queue(`SELECT id FROM public.invisible($1::uuid[], $2::text[]) AS id`, ids, kinds).Query(func(rows pgx.Rows) error {

@@ -72,6 +72,19 @@ func (db *DB) PrincipalWithSecret(ctx context.Context, governanceAgent, name str
 	return p, hash, err
 }
 
+// PlatformOwner returns who owns an entity if the principal holds an authority
+// platform-wide and is not disabled, else "".
+func (db *DB) PlatformOwner(ctx context.Context, principal string, id domain.ID) (string, error) {
+	var b pgx.Batch
+	var owner *string
+	b.Queue(`SELECT public.platform_owner($1, $2)`, principal, string(id)).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&owner) })
+	if err := db.send(ctx, &b); err != nil || owner == nil {
+		return "", err
+	}
+	return *owner, nil
+}
+
 // ListPrincipals returns the principals of a governance agent, or of all if it
 // is empty, by governance agent and name. It needs plant_operator.
 func (db *DB) ListPrincipals(ctx context.Context, governanceAgent string) ([]Principal, error) {

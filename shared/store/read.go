@@ -53,8 +53,7 @@ const selectHead = `
 SELECT a.entity_type, a.governance_agent_id, a.seq, a.hash, a.constitution, a.recorded_at, a.state_hash, o.salt, o.state,
 	(SELECT b.hash FROM public.amendment b WHERE b.entity_id = a.entity_id AND b.seq <= a.seq AND b.change <> 'embedded'
 		ORDER BY b.seq DESC LIMIT 1),
-	coalesce((SELECT e.created_at FROM public.entity e WHERE e.id = a.entity_id),
-		(SELECT min(b.recorded_at) FROM public.amendment b WHERE b.entity_id = a.entity_id)),
+	coalesce((SELECT e.created_at FROM public.entity e WHERE e.id = a.entity_id), public.born_at(a.entity_id)),
 	(SELECT n.status FROM public.entity e JOIN public.entity n ON n.id = e.superseded_by WHERE e.id = a.entity_id)
 FROM public.opening o JOIN public.amendment a USING (entity_id, seq)
 WHERE o.entity_id = $1 AND o.seq <= $2

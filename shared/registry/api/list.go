@@ -53,7 +53,7 @@ func (r Resource[F]) decodeList(req *http.Request) (listIn, error) {
 	}
 	names := []string{
 		"limit", "cursor", "order_by", "status", "tag", "name_prefix", "external_id", "amendment_alignment",
-		"updated_since", "include_archived",
+		"updated_since", "include_archived", "ids",
 	}
 	if r.kind() == domain.KindSkill {
 		names = append(names, "category")
@@ -114,8 +114,30 @@ func filterOf(q url.Values, kind domain.Kind) (store.Filter, error) {
 		f.UpdatedSince = &at
 	}
 	var err error
+	if f.IDs, err = idsOf(q); err != nil {
+		return f, err
+	}
 	f.IncludeArchived, err = boolOf(q.Get("include_archived"), "include_archived")
 	return f, err
+}
+
+// maxIDs bounds how many entities are asked for by id at once: as many as a page
+// holds.
+const maxIDs = web.MaxLimit
+
+// idsOf reads the ids that are asked for at once; nil if none are.
+func idsOf(q url.Values) ([]domain.ID, error) {
+	if !q.Has("ids") {
+		return nil, nil
+	}
+	ids := []domain.ID{}
+	for text := range strings.SplitSeq(q.Get("ids"), ",") {
+		if id := domain.ID(text); !id.Valid() || len(ids) == maxIDs {
+			return nil, web.Refuse(domain.CodeMalformed, "ids is 1 to %d ids with commas between them.", maxIDs)
+		}
+		ids = append(ids, domain.ID(text))
+	}
+	return ids, nil
 }
 
 func given(q url.Values, name string) *string {

@@ -241,11 +241,23 @@ func (d *Deployment) Service(t testing.TB, pool int) *registry.Service {
 // Principal adds a principal of a governance agent.
 func (d *Deployment) Principal(t testing.TB, governanceAgent string, authorities ...domain.Authority) auth.Principal {
 	t.Helper()
-	p := auth.Principal{ID: uuid.NewString(), GovernanceAgent: governanceAgent, Authorities: authorities}
+	return d.add(t, auth.Principal{GovernanceAgent: governanceAgent, Authorities: authorities})
+}
+
+// PlatformPrincipal adds a principal that holds authorities over what any
+// governance agent owns.
+func (d *Deployment) PlatformPrincipal(t testing.TB, governanceAgent string, platform ...domain.Authority) auth.Principal {
+	t.Helper()
+	return d.add(t, auth.Principal{GovernanceAgent: governanceAgent, Platform: platform})
+}
+
+func (d *Deployment) add(t testing.TB, p auth.Principal) auth.Principal {
+	t.Helper()
+	p.ID = uuid.NewString()
 	p.Name = "test-" + p.ID[:8]
 	db := d.Open(t, "plant_operator", 1)
 	require.NoError(t, db.AddPrincipal(t.Context(), store.Principal{
-		ID: p.ID, GovernanceAgent: p.GovernanceAgent, Name: p.Name, Authorities: authorities,
+		ID: p.ID, GovernanceAgent: p.GovernanceAgent, Name: p.Name, Authorities: p.Authorities, Platform: p.Platform,
 	}))
 	return p
 }
