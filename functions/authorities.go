@@ -11,10 +11,10 @@ import (
 )
 
 // changes says which change each route for principals makes, by its operation;
-// domain.Permissions says what that needs. A route that is missing here makes
-// none: it reads.
+// domain.Permissions says what that needs. A route that makes
+// none reads; one that is no GET says so.
 func changes() map[string]string {
-	list := map[string]string{"assignTeam": domain.ChangeAssigned}
+	list := map[string]string{"assignTeam": domain.ChangeAssigned, "similarToText": ""}
 	for one, many := range map[string]string{
 		"Skill": "Skills", "JobRole": "JobRoles", "Industry": "Industries", "Team": "Teams", "Agent": "Agents",
 	} {
@@ -82,7 +82,7 @@ func bySystem(s string) string {
 
 func wayIn(a Access) string {
 	return map[Access]string{
-		Open: "anybody", Bearer: "a principal", Trusted: "Pub/Sub and Scheduler",
+		Open: "anybody", Bearer: "a principal", Trusted: "Pub/Sub and Scheduler", Caller: "a principal, or one of our functions",
 	}[a]
 }
 
@@ -102,7 +102,7 @@ func needsOf(r Route) string {
 			needs = append(needs, string(p.From)+": "+joined(p.Needs))
 		}
 	}
-	if r.Access == Bearer {
+	if r.Access == Bearer || r.Access == Caller {
 		return cmp.Or(strings.Join(slices.Compact(needs), ", "), "nothing more: reads what it may see")
 	}
 	return ""

@@ -14,19 +14,19 @@ import (
 	"github.com/dlai-sd/plant/shared/testkit/harness"
 )
 
-// decided stands for a decision of certification: signed by the certification
+// decidedTo stands for a decision of certification: signed by the certification
 // key and written by the certifier's role, as a function of its own will.
-type decided struct{ status domain.Status }
+type decidedTo struct{ status domain.Status }
 
-func (decided) Name() string                           { return domain.ChangeCertified }
-func (decided) Needs(domain.Entity) []domain.Authority { return []domain.Authority{domain.Genesis} }
-func (d decided) Apply(e domain.Entity) (domain.Entity, error) {
+func (decidedTo) Name() string                           { return domain.ChangeCertified }
+func (decidedTo) Needs(domain.Entity) []domain.Authority { return []domain.Authority{domain.Genesis} }
+func (d decidedTo) Apply(e domain.Entity) (domain.Entity, error) {
 	e.Governed.Status = d.status
 	return e, nil
 }
 
-// certified puts an entity where only certification can.
-func (k *kit) certified(t *testing.T, id domain.ID, status domain.Status) {
+// decided puts an entity where only certification can.
+func (k *kit) decided(t *testing.T, id domain.ID, status domain.Status) {
 	t.Helper()
 	k.certifier(t)(t, id, status)
 }
@@ -42,7 +42,7 @@ func (k *kit) certifier(t *testing.T) func(*testing.T, domain.ID, domain.Status)
 	who := k.PlatformPrincipal(t, "genesis-board", domain.Genesis)
 	return func(t *testing.T, id domain.ID, status domain.Status) {
 		t.Helper()
-		_, err := s.Amend(t.Context(), requestOf(who), id, ledger.Hash{}, decided{status})
+		_, err := s.Amend(t.Context(), requestOf(who), id, ledger.Hash{}, decidedTo{status})
 		require.NoError(t, err)
 	}
 }

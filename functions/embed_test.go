@@ -200,7 +200,7 @@ func TestSearch(t *testing.T) {
 	require.Empty(t, find(token, "q=metal&category=soft_skill"))
 	require.NotContains(t, found(find(token, "q=secret+soldering")), "Secret soldering")
 
-	k.certified(t, shared.ID, domain.Certified)
+	k.decided(t, shared.ID, domain.Certified)
 	require.Contains(t, found(find(token, "q=brazing&kind=skill")), "Brazing")
 	require.Equal(t, []string{"Brazing"}, found(find(token, "q=brazing&mode=lexical")))
 	near := as[api.Hits](t, e.get(t, token, skills+"/"+string(welding.ID)+"/similar")).Items

@@ -40,7 +40,7 @@ func TestPlatformAuthority(t *testing.T) {
 
 	// An active entity is archived by the governor alone.
 	s.do(t, call{method: http.MethodPost, path: path + "/transitions", token: owner, body: `{"to":"under_review"}`, header: map[string]string{"If-Match": fmt.Sprintf("%q", made.VersionHash)}})
-	k.certified(t, made.ID, domain.Active)
+	k.decided(t, made.ID, domain.Active)
 	etag := s.get(t, owner, path).header.Get("ETag")
 	archive := call{method: http.MethodDelete, path: path + "?reason=unsafe", header: map[string]string{"If-Match": etag, "Idempotency-Key": "stop"}}
 	archive.token = owner

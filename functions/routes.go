@@ -64,6 +64,11 @@ func Routes() []Route {
 		[]Route{
 			{"POST " + agents + "/{id}/assign-team", birthAgent, Bearer, "assignTeam", web.LimitBody},
 			{"POST /api/v1/auth/token", issueToken, Open, "issueToken", web.LimitForm},
+			// The documents belong to issue-token: every caller begins there, so it is the
+			// one that is awake, and a reader of documents wakes no process that can sign.
+			{"GET /api/v1/openapi.yaml", issueToken, Open, "getContract", 0},
+			{"GET /problems", issueToken, Open, "listProblems", 0},
+			{"GET /problems/{code}", issueToken, Open, "getProblem", 0},
 			{"POST /generate-embedding", embedder, Caller, "generateEmbedding", web.LimitBatch},
 			{"GET /api/v1/search", embedder, Bearer, "search", 0},
 			{"POST /api/v1/similar", embedder, Bearer, "similarToText", web.LimitBody},
@@ -71,11 +76,6 @@ func Routes() []Route {
 			{"GET " + jobRoles + "/{id}/similar", embedder, Bearer, "listSimilarJobRoles", 0},
 			{"GET " + industries + "/{id}/similar", embedder, Bearer, "listSimilarIndustries", 0},
 			{"POST /events/embed", embedder, Trusted, "embedEvent", web.LimitBody},
-			// The documents belong to issue-token: every caller begins there, so it is the
-			// one that is awake, and a reader of documents wakes no process that can sign.
-			{"GET /api/v1/openapi.yaml", issueToken, Open, "getContract", 0},
-			{"GET /problems", issueToken, Open, "listProblems", 0},
-			{"GET /problems/{code}", issueToken, Open, "getProblem", 0},
 			{"POST /events/sequence", auditRun, Trusted, "sequence", web.LimitBody},
 		},
 	)

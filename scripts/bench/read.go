@@ -23,7 +23,8 @@ const listed = web.DefaultLimit
 // The statements of the reads, as package store sends them (a test holds the
 // single read's to it), and the list in its default order without filters.
 const (
-	rawHead = `
+	rawTenant = `SELECT set_config('app.governance_agent_id', $1, true)`
+	rawHead   = `
 SELECT a.entity_type, a.governance_agent_id, a.seq, a.hash, a.constitution, a.recorded_at, a.state_hash, o.salt, o.state,
 	(SELECT b.hash FROM public.amendment b WHERE b.entity_id = a.entity_id AND b.seq <= a.seq AND b.change <> 'embedded'
 		ORDER BY b.seq DESC LIMIT 1),
