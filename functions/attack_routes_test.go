@@ -27,6 +27,14 @@ func attacks() map[string]func(w *siege, collection string) []aim {
 		"POST {c}/{id}/assign-team": (*siege).onAssign,
 		"POST /api/v1/auth/token":   (*siege).onToken,
 		"POST /events/sequence":     (*siege).onSequence,
+		"GET {c}/{id}/similar":      (*siege).onSimilar,
+		"GET /api/v1/search":        (*siege).onSearch,
+		"POST /api/v1/similar":      (*siege).onLikeness,
+		"POST /generate-embedding":  (*siege).onEmbedding,
+		"POST /events/embed":        (*siege).onPush,
+		"GET /api/v1/openapi.yaml":  onDocument("/api/v1/openapi.yaml"),
+		"GET /problems":             onDocument("/problems"),
+		"GET /problems/{code}":      onDocument("/problems/not_found"),
 	}
 }
 
@@ -292,4 +300,45 @@ func (w *siege) onSequence(string) []aim {
 	return []aim{func(v victim) call {
 		return call{method: "POST", path: "/events/sequence", body: fmt.Sprintf(`{"id":%q}`, v.ids[skills])}
 	}}
+}
+
+func (w *siege) onSimilar(collection string) []aim {
+	return eachID(collection, func(at func(victim) string, _ string) []aim {
+		return []aim{func(v victim) call { return call{method: "GET", path: at(v) + "/similar"} }}
+	})
+}
+
+// onSearch looks for the attacked tenant's own words, by meaning and by words: what
+// it owns is embedded, and is not among the hits.
+func (w *siege) onSearch(string) (aims []aim) {
+	for _, query := range []string{"q=geheim+name", "q=geheim+name&mode=lexical", "q=geheim+name&mode=semantic&limit=100", "q=x&limit=100&kind=skill"} {
+		aims = append(aims, func(victim) call { return call{method: "GET", path: "/api/v1/search?" + query} })
+	}
+	return aims
+}
+
+func (w *siege) onLikeness(string) []aim {
+	return []aim{func(victim) call {
+		return call{method: "POST", path: "/api/v1/similar", body: `{"entity_type":"skill","name":"geheim name","description":"x"}`}
+	}}
+}
+
+// onEmbedding: the vector of a text is the same whoever owns it.
+func (w *siege) onEmbedding(string) []aim {
+	return []aim{func(victim) call {
+		return call{method: "POST", path: "/generate-embedding", body: `{"text":"geheim name"}`}
+	}}
+}
+
+func (w *siege) onPush(string) []aim {
+	return []aim{func(v victim) call {
+		return call{method: "POST", path: "/events/embed", body: fmt.Sprintf(`{"id":%q}`, v.ids[skills])}
+	}}
+}
+
+// onDocument is what anybody may read.
+func onDocument(path string) func(*siege, string) []aim {
+	return func(*siege, string) []aim {
+		return []aim{func(victim) call { return call{method: "GET", path: path} }}
+	}
 }

@@ -16,7 +16,7 @@ import (
 func (w *siege) everyWrite(route Route) (call, bool) {
 	method, path, _ := strings.Cut(route.Pattern, " ")
 	collection := collectionOf(path)
-	if route.Access != Bearer || method == http.MethodGet {
+	if route.Access != Bearer || method == http.MethodGet || collection == "" {
 		return call{}, false
 	}
 	c := call{method: method, path: strings.ReplaceAll(path, "{id}", w.them.ids[collection]), body: `{"tags":["mine"]}`, header: under(w.them, collection)}
