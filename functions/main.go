@@ -1,5 +1,6 @@
 // The functions of Plant, one binary: FUNCTION_TARGET says which one a process
-// is. "functions routes" prints the table of routes and exits.
+// is. "functions routes" and "functions config" print the tables of routes and of
+// settings, and exit.
 package main
 
 import (
@@ -40,11 +41,16 @@ func oneLine(err error) string {
 }
 
 func run(args []string) error {
-	if len(args) == 1 && args[0] == "routes" {
+	switch {
+	case len(args) == 1 && args[0] == "routes":
 		return printRoutes(os.Stdout)
+	case len(args) == 1 && args[0] == "config":
+		return printVariables(os.Stdout)
+	case len(args) > 0:
+		return fmt.Errorf("unknown argument %q: set FUNCTION_TARGET, or say routes or config", args[0])
 	}
-	if len(args) > 0 {
-		return fmt.Errorf("unknown argument %q: set FUNCTION_TARGET, or say routes", args[0])
+	if err := refuseUnknown(os.Environ()); err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
