@@ -79,6 +79,10 @@ fuzz: ## Fuzz every target (FUZZTIME=60s each)
 		done; \
 	done
 
+.PHONY: image
+image: ## Build the image without Docker into bin/image, print contents, size, digest (PUSH=repository)
+	@go run ./scripts/image -out bin/image $(if $(PUSH),-push $(PUSH))
+
 .PHONY: mutate
 mutate: ## Mutation tests of the packages that decide and prove
 	@for p in domain ledger translog bundle keys auth; do echo "== $$p"; $(GREMLINS) unleash --timeout-coefficient 5 ./shared/$$p; done
