@@ -10,6 +10,7 @@
 # downloaded). With INFRA_OPTIONAL=1 a machine that can have neither terraform nor
 # provider is told so, loudly, and passes.
 set -euo pipefail
+rm -f "$1"/lab.json "$1"/team.json # never those of another run
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 cd "$(dirname "$0")"
 
