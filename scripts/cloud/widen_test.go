@@ -20,7 +20,7 @@ type widening struct{ file, from, to, seen string }
 
 func widenings() []widening {
 	return []widening{
-		{"functions.tf", `keys      = ["heads", "checkpoint"]`, `keys      = ["heads", "checkpoint", "root"]`, "the_root_key_is_the_operators_alone"},
+		{"secrets.tf", `    { for f, x in local.functions : "plant-jwt-keys ${f}"`, "    { root = { secret = \"plant-root-key\", email = local.account[\"certify\"] } },\n" + `    { for f, x in local.functions : "plant-jwt-keys ${f}"`, "the_root_key_is_the_operators_alone"},
 		{"functions.tf", `keys      = [], tokens = true, publishes = false`, `keys      = ["amendment"], tokens = true, publishes = false`, "keys_are_read_by_those_who_sign_with_them"},
 		{"secrets.tf", `role      = "roles/secretmanager.secretAccessor"`, `role      = "roles/secretmanager.admin"`, "keys_are_read_by_those_who_sign_with_them"},
 		{"secrets.tf", `role      = "roles/secretmanager.secretVersionAdder"`, `role      = "roles/secretmanager.secretVersionManager"`, "only_the_operator_makes_keys"},
