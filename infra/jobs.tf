@@ -38,6 +38,8 @@ resource "google_cloud_run_v2_job" "job" {
             each.key == "operator" ? {
               GOOGLE_CLOUD_PROJECT = var.project
               PLANT_ORIGIN         = var.origin
+              PUBSUB_TOPIC         = google_pubsub_topic.events.name
+              CHECKPOINT_BUCKET    = google_storage_bucket.checkpoints.name
               AMENDMENT_KEY        = local.secret_version["plant-amendment-key"]
               JWT_KEYS             = local.secret_version["plant-jwt-keys"]
               TOKEN_ISSUER         = local.shared_settings.TOKEN_ISSUER

@@ -92,7 +92,9 @@ func TestJobsAreToldWhatTheCommandLineReads(t *testing.T) {
 	require.Len(t, jobs, 2)
 	for job, told := range jobs {
 		for _, name := range told {
-			require.Contains(t, page, "`"+name+"`", job)
+			if !slices.Contains(ahead(), name) {
+				require.Contains(t, page, "`"+name+"`", job)
+			}
 		}
 		for _, need := range []string{"INSTANCE_CONNECTION_NAME", "DB_IAM_USER", "DB_NAME"} {
 			require.Contains(t, told, need, job)
