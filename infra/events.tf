@@ -23,12 +23,12 @@ resource "google_pubsub_subscription" "push" {
   for_each                   = { for name, s in local.subscriptions : name => s if var.serve }
   name                       = "plant-${each.key}"
   topic                      = google_pubsub_topic.events.name
-  filter                     = join(" OR ", [for t in each.value.types : "hasPrefix(attributes.type, \"${t}\")"])
+  filter                     = join(" OR ", [for t in each.value.types : endswith(t, ".") ? "hasPrefix(attributes.type, \"${t}\")" : "attributes.type=\"${t}\""])
   ack_deadline_seconds       = 60
   message_retention_duration = "604800s"
 
   push_config {
-    push_endpoint = "${google_cloud_run_v2_service.function[each.value.function].uri}/events/${each.key}"
+    push_endpoint = "${google_cloud_run_v2_service.function[each.value.function].uri}/events/${each.value.route}"
     oidc_token {
       service_account_email = local.push
       audience              = local.push_audience
@@ -40,7 +40,7 @@ resource "google_pubsub_subscription" "push" {
   }
   dead_letter_policy {
     dead_letter_topic     = "projects/${var.project}/topics/${google_pubsub_topic.dead_letter.name}"
-    max_delivery_attempts = 10
+    max_delivery_attempts = 20
   }
   expiration_policy {
     ttl = ""

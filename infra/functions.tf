@@ -16,7 +16,7 @@ locals {
     }
     certify = {
       instances = 2, pool = 1, memory = "256Mi", role = "plant_certifier"
-      keys      = ["amendment", "certification"], tokens = true, publishes = true
+      keys      = ["certification"], tokens = true, publishes = true
     }
     embed = {
       instances = 1, pool = 1, memory = "512Mi", role = "plant_embedder"
@@ -36,14 +36,28 @@ locals {
     }
   }
 
-  # Who is pushed what. An event is a hint and handlers read the database again, so
-  # a filter only saves calls.
+  # Who is pushed what: changes by name, or every one below a prefix that ends in a
+  # dot. An event is a hint and handlers read the database again. A filter has at
+  # most 256 bytes, hence more than one subscription for one route.
+  kinds = ["skill", "job_role", "team", "agent", "industry"]
   subscriptions = {
-    embed       = { function = "embed", types = ["plant.skill.", "plant.job_role.", "plant.industry."] }
-    certify     = { function = "certify", types = ["plant.skill.", "plant.job_role.", "plant.agent."] }
-    manufacture = { function = "birth-agent", types = ["plant.agent."] }
-    audit       = { function = "audit-run", types = ["plant.audit.", "plant.export."] }
-    drift       = { function = "drift-check", types = ["plant.drift."] }
+    embed = {
+      function = "embed", route = "embed"
+      types    = flatten([for k in ["skill", "job_role", "industry"] : ["plant.${k}.created", "plant.${k}.evolved"]])
+    }
+    manufacture = {
+      function = "birth-agent", route = "manufacture"
+      types    = [for c in ["created", "assigned", "evolved", "certified"] : "plant.agent.${c}"]
+    }
+    manufacture-waiting = {
+      function = "birth-agent", route = "manufacture"
+      types    = ["plant.skill.certified", "plant.job_role.certified"]
+    }
+    certify-moved       = { function = "certify", route = "certify", types = [for k in local.kinds : "plant.${k}.moved"] }
+    certify-evolved     = { function = "certify", route = "certify", types = [for k in local.kinds : "plant.${k}.evolved"] }
+    certify-decertified = { function = "certify", route = "certify", types = [for k in local.kinds : "plant.${k}.decertified"] }
+    audit               = { function = "audit-run", route = "audit", types = ["plant.audit.", "plant.export."] }
+    drift               = { function = "drift-check", route = "drift", types = ["plant.drift."] }
   }
 
   # The clock's three jobs.
