@@ -56,7 +56,7 @@ func write(ctx context.Context, module string) error {
 		return err
 	}
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(module, name), content, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(module, name), content, 0o644); err != nil { // #nosec -- documents that everybody may read
 			return fmt.Errorf("write %s: %w", name, err)
 		}
 	}

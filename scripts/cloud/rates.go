@@ -9,7 +9,7 @@ const (
 	cloudSQLPage   = "https://cloud.google.com/sql/pricing"
 	redisPage      = "https://cloud.google.com/memorystore/docs/redis/pricing"
 	pubsubPage     = "https://cloud.google.com/pubsub/pricing"
-	secretsPage    = "https://cloud.google.com/secret-manager/pricing"
+	secretsPage    = "https://cloud.google.com/secret-manager/pricing" // #nosec -- the address of a page
 	storagePage    = "https://cloud.google.com/storage/pricing"
 	registryPage   = "https://cloud.google.com/artifact-registry/pricing"
 	scanPage       = "https://cloud.google.com/artifact-analysis/pricing"
