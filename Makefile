@@ -108,6 +108,25 @@ fuzz: ## Fuzz every target (FUZZTIME=60s each)
 		done; \
 	done
 
+.PHONY: image
+image: ## Build the image without Docker into bin/image, print contents, size, digest (PUSH=repository)
+	@go run ./scripts/image -out bin/image $(if $(PUSH),-push $(PUSH))
+
+.PHONY: infra
+infra: ## Check infra/ with terraform, then price, connections and rights of its plans (TF_PROVIDER_DIR=)
+	@infra/check.sh bin/infra
+	@if [ -f bin/infra/team.json ]; then INFRA_PLANS=$(CURDIR)/bin/infra go test -count=1 ./scripts/cloud; fi
+
+.PHONY: infra-update
+infra-update: ## The same, keeping what changed: summaries of the plans, prices, rewrites, settings
+	@infra/check.sh bin/infra
+	@INFRA_PLANS=$(CURDIR)/bin/infra go test -count=1 -run TestSummaries ./scripts/cloud -update
+	@go run ./scripts/cloud generate
+
+.PHONY: infra-widen
+infra-widen: ## Make each right of infra/ wider and see terraform test fail
+	@INFRA_WIDEN=1 go test -count=1 -timeout 60m -run TestWidened ./scripts/cloud
+
 .PHONY: mutate
 mutate: ## Mutation tests of the packages that decide and prove
 	@for p in domain ledger translog bundle keys auth; do echo "== $$p"; $(GREMLINS) unleash --timeout-coefficient 5 ./shared/$$p; done

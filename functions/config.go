@@ -56,7 +56,7 @@ type Config struct {
 func readConfig(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 	var c Config
 	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: lookup}); err != nil {
-		return c, fmt.Errorf("configuration: %w", err)
+		return c, fmt.Errorf("configuration: %w", byVariable(err))
 	}
 	if err := c.check(); err != nil {
 		return c, fmt.Errorf("configuration: %w", err)

@@ -1,6 +1,6 @@
 // The functions of Plant, one binary: FUNCTION_TARGET says which one a process
-// is. "functions routes" prints the table of routes as JSON, "functions
-// authorities" who may do what, and both exit.
+// is. "functions routes" prints the table of routes as JSON, "functions config" that
+// of settings, "functions authorities" who may do what, and each exits.
 package main
 
 import (
@@ -41,14 +41,18 @@ func oneLine(err error) string {
 }
 
 func run(args []string) error {
-	if len(args) == 1 && args[0] == "routes" {
+	switch {
+	case len(args) == 1 && args[0] == "routes":
 		return printRoutes(os.Stdout)
-	}
-	if len(args) == 1 && args[0] == "authorities" {
+	case len(args) == 1 && args[0] == "config":
+		return printVariables(os.Stdout)
+	case len(args) == 1 && args[0] == "authorities":
 		return printAuthorities(os.Stdout)
+	case len(args) > 0:
+		return fmt.Errorf("unknown argument %q: set FUNCTION_TARGET, or say routes, config or authorities", args[0])
 	}
-	if len(args) > 0 {
-		return fmt.Errorf("unknown argument %q: set FUNCTION_TARGET, or say routes or authorities", args[0])
+	if err := refuseUnknown(os.Environ()); err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -80,8 +81,8 @@ func Latest() int64 {
 // progress (which may be nil) with the name of each one applied. The login in url
 // must be able to become [Owner], as plant_migrator is. Of several at once, one
 // applies while the others wait (up to five minutes) and find nothing left to do.
-func Up(ctx context.Context, url string, progress func(name string)) error {
-	return withProvider(ctx, url, func(p *goose.Provider) error {
+func Up(ctx context.Context, url string, progress func(name string), options ...Option) error {
+	return withProvider(ctx, url, options, func(p *goose.Provider) error {
 		for {
 			result, err := p.UpByOne(ctx)
 			if errors.Is(err, goose.ErrNoNextVersion) {
@@ -99,9 +100,9 @@ func Up(ctx context.Context, url string, progress func(name string)) error {
 
 // Status lists every migration in order, applied or not. Like Up it makes goose's
 // own table where there is none, and waits for a migration that is running.
-func Status(ctx context.Context, url string) ([]State, error) {
+func Status(ctx context.Context, url string, options ...Option) ([]State, error) {
 	var states []State
-	err := withProvider(ctx, url, func(p *goose.Provider) error {
+	err := withProvider(ctx, url, options, func(p *goose.Provider) error {
 		all, err := p.Status(ctx)
 		if err != nil {
 			return fmt.Errorf("migration status: %w", err)
@@ -122,7 +123,7 @@ func Status(ctx context.Context, url string) ([]State, error) {
 // which every role may read.
 func Version(ctx context.Context, url string) (int64, error) {
 	var version int64
-	err := withProvider(ctx, url, func(p *goose.Provider) error {
+	err := withProvider(ctx, url, nil, func(p *goose.Provider) error {
 		var err error
 		if version, err = p.GetDBVersion(ctx); err != nil {
 			return fmt.Errorf("schema version: %w", err)
@@ -132,12 +133,23 @@ func Version(ctx context.Context, url string) (int64, error) {
 	return version, err
 }
 
+// Option says how the database is reached, where its url alone does not.
+type Option func(*pgx.ConnConfig)
+
+// Through makes connections with dial, as the Cloud SQL connector wants it.
+func Through(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
+	return func(c *pgx.ConnConfig) { c.DialFunc = dial }
+}
+
 // withProvider runs f with a provider whose connections act as Owner, so that
 // everything a migration makes belongs to it.
-func withProvider(ctx context.Context, url string, f func(*goose.Provider) error) (err error) {
+func withProvider(ctx context.Context, url string, options []Option, f func(*goose.Provider) error) (err error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return fmt.Errorf("database url: %w", err)
+	}
+	for _, option := range options {
+		option(config)
 	}
 	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		if _, err := c.Exec(ctx, "SET ROLE "+Owner); err != nil {

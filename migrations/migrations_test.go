@@ -1,16 +1,43 @@
 package migrations_test
 
 import (
+	"context"
+	"fmt"
+	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/migrations"
 	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 )
+
+// The Cloud SQL connector brings its own connections; the address then says only
+// who, and to which database.
+func TestUpThroughADialer(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	login, err := pgx.ParseConfig(db.loginURL(t, "plant_migrator"))
+	require.NoError(t, err)
+	var dialled atomic.Bool
+	through := migrations.Through(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		dialled.Store(true)
+		return new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(login.Host, strconv.Itoa(int(login.Port))))
+	})
+	dsn := fmt.Sprintf("user=%s password=%s dbname=%s host=127.0.0.1 port=1 sslmode=disable", login.User, login.Password, login.Database)
+	require.NoError(t, migrations.Up(t.Context(), dsn, nil, through))
+	states, err := migrations.Status(t.Context(), dsn, through)
+	require.NoError(t, err)
+	require.Len(t, states, int(migrations.Latest()))
+	require.True(t, dialled.Load())
+	require.Error(t, migrations.Up(t.Context(), dsn, nil), "without it nobody answers there")
+}
 
 func duties() []string { return migrations.Roles() }
 

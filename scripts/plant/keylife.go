@@ -8,7 +8,6 @@ import (
 
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/registry"
-	"github.com/dlai-sd/plant/shared/store"
 )
 
 // keysTimeout bounds what is done with keys: making one takes seconds.
@@ -71,15 +70,11 @@ type keysReattestCmd struct {
 func (c keysReattestCmd) Run(a *app) error {
 	ctx, cancel := context.WithTimeout(a.ctx, time.Hour)
 	defer cancel()
-	url, err := need(a.settings.CertifierURL, "PLANT_CERTIFIER_DATABASE_URL")
-	if err != nil {
-		return err
-	}
 	version, err := need(a.settings.AmendmentKey, "AMENDMENT_KEY")
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, store.Config{URL: url, Pool: 1, Function: "plant"})
+	db, err := a.openDB(a.settings.CertifierURL, "PLANT_CERTIFIER_DATABASE_URL")
 	if err != nil {
 		return err
 	}

@@ -50,13 +50,14 @@ type upCmd struct{}
 
 // Run applies what is missing.
 func (upCmd) Run(a *app) error {
-	url, err := need(a.settings.MigratorURL, "PLANT_MIGRATOR_DATABASE_URL")
+	ctx, cancel := context.WithTimeout(a.ctx, migrateTimeout)
+	defer cancel()
+	url, options, done, err := a.migrator(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, migrateTimeout)
-	defer cancel()
-	err = migrations.Up(ctx, url, func(name string) { fmt.Fprintln(a.stderr, "applied", name) })
+	defer done()
+	err = migrations.Up(ctx, url, func(name string) { fmt.Fprintln(a.stderr, "applied", name) }, options...)
 	if err != nil {
 		return advise(err, "plant migrate status")
 	}
@@ -69,13 +70,14 @@ type statusCmd struct{}
 
 // Run lists the migrations.
 func (statusCmd) Run(a *app) error {
-	url, err := need(a.settings.MigratorURL, "PLANT_MIGRATOR_DATABASE_URL")
+	ctx, cancel := context.WithTimeout(a.ctx, time.Minute)
+	defer cancel()
+	url, options, done, err := a.migrator(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, time.Minute)
-	defer cancel()
-	states, err := migrations.Status(ctx, url)
+	defer done()
+	states, err := migrations.Status(ctx, url, options...)
 	if err != nil {
 		return err
 	}

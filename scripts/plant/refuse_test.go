@@ -103,6 +103,22 @@ func TestWithoutStack(t *testing.T) {
 	}
 }
 
+// TestCloudWithoutLogin: in the cloud a command is its job's account; elsewhere it
+// says how to become somebody.
+func TestCloudWithoutLogin(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"migrate", "up"}, {"migrate", "status"}, {"keys", "list"}} {
+		t.Run(fmt.Sprint(args), func(t *testing.T) {
+			t.Parallel()
+			r := plant(t, environment("INSTANCE_CONNECTION_NAME=p:r:i", "DB_IAM_USER=plant-migrate@p.iam", "DB_NAME=plant",
+				"GOOGLE_APPLICATION_CREDENTIALS=/no/such/file"), args...)
+			require.Equal(t, 1, r.code)
+			require.Contains(t, r.stderr, "open Cloud SQL connector")
+			require.Regexp(t, "(?m)^Try: ", r.stderr)
+		})
+	}
+}
+
 func TestDamagedAddresses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -33,6 +33,10 @@ type settings struct {
 	ModelDir     string `json:"model_dir" env:"MODEL_DIR, overwrite"`
 	PubSub       string `json:"pubsub" env:"PUBSUB_EMULATOR_HOST, overwrite"`
 
+	Instance string `json:"-" env:"INSTANCE_CONNECTION_NAME, overwrite"`
+	IAMUser  string `json:"-" env:"DB_IAM_USER, overwrite"`
+	Database string `json:"-" env:"DB_NAME, overwrite"`
+
 	Project       string `json:"project" env:"GOOGLE_CLOUD_PROJECT, overwrite"`
 	Origin        string `json:"origin" env:"PLANT_ORIGIN, overwrite"`
 	SecretManager string `json:"secret_manager" env:"SECRET_MANAGER_ENDPOINT, overwrite"`
@@ -86,8 +90,12 @@ func need(value, variable string) (string, error) {
 	return value, nil
 }
 
-// openDB opens a database as one of the roles; it needs one connection.
+// openDB opens a database as one of the roles; it needs one connection. In the
+// cloud it is the Cloud SQL instance, as the account that the job runs as.
 func (a *app) openDB(url, variable string) (*store.DB, error) {
+	if s := a.settings; url == "" && s.Instance != "" {
+		return store.Open(a.ctx, store.Config{Instance: s.Instance, IAMUser: s.IAMUser, Name: s.Database, Pool: 1, Function: "plant"})
+	}
 	url, err := need(url, variable)
 	if err != nil {
 		return nil, err

@@ -59,7 +59,9 @@ func (s *Source) Add(ctx context.Context, secret string, payload []byte) (versio
 			Replication: &secretmanagerpb.Replication_Automatic_{Automatic: &secretmanagerpb.Replication_Automatic{}},
 		}},
 	})
-	if err != nil && status.Code(err) != codes.AlreadyExists {
+	// Whoever may add a version to this secret need not be allowed to make secrets;
+	// whether it is there, adding the version will tell.
+	if code := status.Code(err); err != nil && code != codes.AlreadyExists && code != codes.PermissionDenied {
 		return "", callFailed("create "+secret, err)
 	}
 	sum := checksum(payload)

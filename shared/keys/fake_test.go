@@ -29,6 +29,7 @@ type fake struct {
 	secrets  map[string][][]byte
 	reads    int
 	fail     error
+	noMaking bool // of secrets; versions may be added to those that are there
 	spoil    func(*secretmanagerpb.AccessSecretVersionResponse)
 	onAccess func()
 	addName  string
@@ -41,6 +42,9 @@ func (f *fake) CreateSecret(_ context.Context, r *secretmanagerpb.CreateSecretRe
 	defer f.mu.Unlock()
 	if f.fail != nil {
 		return nil, f.fail
+	}
+	if f.noMaking {
+		return nil, status.Error(codes.PermissionDenied, "no")
 	}
 	name := r.Parent + "/secrets/" + r.SecretId
 	if _, exists := f.secrets[name]; exists {

@@ -83,6 +83,21 @@ func TestPayload(t *testing.T) {
 	require.Equal(t, before, f.readCount(), "refused before anything is read")
 }
 
+// Where a deployment made the secrets, an operator may only add versions.
+func TestAddNeedsNoRightToMakeSecrets(t *testing.T) {
+	t.Parallel()
+	s, f := newSource(t)
+	_, err := s.Add(t.Context(), secret, []byte("one"))
+	require.NoError(t, err)
+	f.set(func(f *fake) { f.noMaking = true })
+	version, err := s.Add(t.Context(), secret, []byte("two"))
+	require.NoError(t, err)
+	require.Equal(t, second, version)
+	f.set(func(f *fake) { f.addName = "fail" })
+	_, err = s.Add(t.Context(), secret, []byte("three"))
+	require.ErrorContains(t, err, "add a version")
+}
+
 func TestPayloadIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*secretmanagerpb.AccessSecretVersionResponse){

@@ -22,6 +22,11 @@ const (
 	fieldLatency   = "latency_ms"
 )
 
+// LevelAlert is for what a person must look at now, such as a record that does not
+// agree with what was published: Cloud Logging's CRITICAL, which infra/ turns into
+// a mail.
+const LevelAlert = slog.LevelError + 4
+
 type loggerKey struct{}
 
 // NewLogger writes one JSON object per line for Google Cloud Logging, with the
@@ -79,8 +84,10 @@ func severity(l slog.Level) string {
 		return "INFO"
 	case l < slog.LevelError:
 		return "WARNING"
+	case l < LevelAlert:
+		return "ERROR"
 	}
-	return "ERROR"
+	return "CRITICAL"
 }
 
 // knownMethod keeps a made-up method out of the log.

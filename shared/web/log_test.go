@@ -208,3 +208,15 @@ func TestLoggerOutsideRequests(t *testing.T) {
 	require.Equal(t, `{"severity":"WARNING","message":"swept","function":"audit-run"}`+"\n", out.String())
 	require.Same(t, slog.Default(), web.Logger(context.Background()))
 }
+
+// What Cloud Logging calls each level; alerts are made of the last.
+func TestSeverities(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[slog.Level]string{
+		slog.LevelInfo: "INFO", slog.LevelWarn: "WARNING", slog.LevelError: "ERROR", web.LevelAlert: "CRITICAL",
+	} {
+		var out bytes.Buffer
+		web.NewLogger(&out, "audit-run").Log(t.Context(), level, "x")
+		require.Contains(t, out.String(), `"severity":"`+want+`"`)
+	}
+}
