@@ -45,7 +45,7 @@ func TestCreatedIsAnnounced(t *testing.T) {
 // is whole all the same; the sweep sends it when it is due, once.
 func TestUnannouncedIsSentLater(t *testing.T) {
 	t.Parallel()
-	k := &kit{Deployment: harness.New(t), topic: "plant-events-" + uuid.NewString()}
+	k := &kit{Deployment: harness.New(t), topic: "plant-events-" + uuid.NewString(), checkpoints: t.TempDir()}
 	s, sweeper := k.serve(t, createSkill, nil), k.serve(t, auditRun, nil)
 	_, token := k.author(t, "acme")
 	made := s.create(t, token, plain("Welding")) // the topic is not there yet
@@ -80,7 +80,7 @@ func TestUnannouncedIsSentLater(t *testing.T) {
 // others go.
 func TestOneBadRowHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	k := &kit{Deployment: harness.New(t), topic: "plant-events-" + uuid.NewString()}
+	k := &kit{Deployment: harness.New(t), topic: "plant-events-" + uuid.NewString(), checkpoints: t.TempDir()}
 	s, sweeper := k.serve(t, createSkill, nil), k.serve(t, auditRun, nil)
 	_, token := k.author(t, "acme")
 	made := s.create(t, token, plain("Welding")) // the topic is not there yet
@@ -108,7 +108,8 @@ func TestSweepDeletesOnlyWhatIsOld(t *testing.T) {
 	k.admin(t, `UPDATE idempotency_key SET created_at = now() - interval '8 days' WHERE key = 'Old'`)
 	k.admin(t, `UPDATE inbox SET received_at = now() - interval '8 days' WHERE consumer = 'Old'`)
 	a := sweeper.do(t, call{method: "POST", path: "/events/sequence", token: serviceToken(t), body: `not even JSON`})
-	require.JSONEq(t, `{"events_sent":0,"idempotency_keys_deleted":1,"inbox_rows_deleted":1}`, string(a.body))
+	require.JSONEq(t, `{"events_sent":0,"idempotency_keys_deleted":1,"inbox_rows_deleted":1,
+		"amendments_logged":7,"log_size":8,"checkpoint":1}`, string(a.body))
 	require.Equal(t, 1, k.count(t, "idempotency_key WHERE key = 'New'"))
 	require.Equal(t, 1, k.count(t, "inbox WHERE consumer = 'New'"))
 	require.Equal(t, 2, k.count(t, "entity WHERE entity_type = $1", string(domain.KindSkill)))

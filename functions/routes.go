@@ -63,6 +63,10 @@ func Routes() []Route {
 			{"POST " + agents + "/{id}/assign-team", birthAgent, Bearer, "assignTeam", web.LimitBody},
 			{"POST /api/v1/auth/token", issueToken, Open, "issueToken", web.LimitForm},
 			{"POST /events/sequence", auditRun, Trusted, "sequence", web.LimitBody},
+			{"GET /api/v1/changes", auditRun, Bearer, "listChanges", 0},
+			{"GET /log/checkpoint", auditRun, Open, "getCheckpoint", 0},
+			{"GET /log/tile/{path...}", auditRun, Open, "getTile", 0},
+			{"GET /log/proof/{hash}", auditRun, Open, "getProof", 0},
 		},
 	)
 }

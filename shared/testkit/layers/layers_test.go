@@ -28,9 +28,11 @@ var ranks = map[string]int{
 	"shared/web/openapi":      4,
 	"shared/keys":             5,
 	"shared/store":            5,
+	"shared/checkpoints":      5,
 	"shared/auth":             6,
 	"shared/event":            6,
 	"shared/embedding":        6,
+	"shared/sequencer":        6,
 	"shared/registry":         7,
 	"shared/registry/api":     8,
 }
