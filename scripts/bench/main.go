@@ -84,6 +84,7 @@ func measurements() []measurement {
 		{"layer", measureLayer},
 		{"bulk", measureBulk},
 		{"flat", measureFlat},
+		{"log", measureLog},
 		{"process", measureProcess},
 	}
 }

@@ -28,6 +28,7 @@ type cli struct {
 	Principal principalCmd `cmd:"" help:"Who may call: the principals and their secrets."`
 	Token     tokenCmd     `cmd:"" help:"Make a bearer token for a principal, good for 30 minutes."`
 	Keys      keysCmd      `cmd:"" help:"The signing keys."`
+	Log       logCmd       `cmd:"" help:"The log: how it stands, and a new beginning after a restored backup."`
 	Import    importCmd    `cmd:"" help:"Create skills from a file of JSON Lines, over HTTP."`
 	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
 }

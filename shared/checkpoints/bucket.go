@@ -23,8 +23,8 @@ type Bucket struct{ bucket *storage.BucketHandle }
 // NewBucket returns the store in a bucket. The client stays the caller's.
 func NewBucket(client *storage.Client, name string) Bucket { return Bucket{client.Bucket(name)} }
 
-// Create implements Store. A repeat of a call whose answer was lost finds its own
-// object: ErrExists then, too.
+// Create implements Store. It is not repeated here: a call whose answer was lost may
+// have published, and only who asks for the newest knows.
 func (b Bucket) Create(ctx context.Context, n int64, note []byte) error {
 	if err := check(n, note); err != nil {
 		return err

@@ -24,7 +24,7 @@ type Content struct {
 // has it.
 func WriteContent(w http.ResponseWriter, r *http.Request, c Content) {
 	sum := sha256.Sum256(c.Body)
-	tag := ETag(hex.EncodeToString(sum[:16]))
+	tag := ETag(hex.EncodeToString(sum[:]))
 	w.Header().Set("Cache-Control", c.Cache)
 	w.Header().Set("ETag", tag)
 	if hasTag(r.Header.Values("If-None-Match"), tag) {
