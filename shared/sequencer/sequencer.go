@@ -212,6 +212,13 @@ func (s *Sequencer) inspect(ctx context.Context, state store.LogState) (outside,
 
 // agrees reports how the database's log is not one that continues a checkpoint.
 func (s *Sequencer) agrees(ctx context.Context, c translog.Checkpoint, size int64, halt func(Reason, error) error) error {
+	if size < c.Size { // the size was read before the checkpoint: another may have written both since
+		state, err := s.DB.LogState(ctx)
+		if err != nil {
+			return fmt.Errorf("look at the log: %w", err)
+		}
+		size = state.Size
+	}
 	if size < c.Size {
 		return halt(ReasonRolledBack, nil)
 	}
