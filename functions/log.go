@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"cloud.google.com/go/storage"
-
 	"github.com/dlai-sd/plant/shared/checkpoints"
 	"github.com/dlai-sd/plant/shared/keys"
 	"github.com/dlai-sd/plant/shared/registry"
@@ -46,10 +44,5 @@ func (d *deps) openCheckpoints(ctx context.Context) (checkpoints.Store, error) {
 	if d.cfg.CheckpointDir != "" {
 		return checkpoints.NewFolder(d.cfg.CheckpointDir)
 	}
-	client, err := storage.NewClient(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("open Cloud Storage: %w", err)
-	}
-	d.closers = append(d.closers, client.Close)
-	return checkpoints.NewBucket(client, d.cfg.CheckpointBucket), nil
+	return checkpoints.NewBucket(ctx, d.cfg.CheckpointBucket)
 }

@@ -110,7 +110,11 @@ func TestLogDeaths(t *testing.T) {
 		running.Go(func() {
 			for died.Load() < deaths && ctx.Err() == nil {
 				one, cancel := context.WithCancel(ctx)
-				timer := time.AfterFunc(time.Duration(decide.Int64N(int64(30*time.Millisecond))), cancel)
+				within := time.Duration(decide.Int64N(int64(100 * time.Millisecond)))
+				if decide.IntN(2) == 0 {
+					within = time.Minute // it dies at a boundary, or not
+				}
+				timer := time.AfterFunc(within, cancel)
 				_, err := s.Run(one)
 				if err != nil && !errors.Is(err, sequencer.ErrBusy) {
 					died.Add(1)
@@ -166,8 +170,10 @@ func TestLogKills(t *testing.T) {
 			}
 		})
 	}
-	decide := d.of("log killer", 0)
+	decide, published := d.of("log killer", 0), 0
 	for k := range kills {
+		s.awaitCheckpoint(ctx, published)
+		published = len(s.checkpointFiles())
 		pause(ctx, time.Duration(decide.Int64N(int64(60*time.Millisecond))))
 		if k%10 == 9 {
 			require.NoError(t, s.server.Kill())
@@ -185,6 +191,20 @@ func TestLogKills(t *testing.T) {
 	s.quiet(t)
 	n := logIsWhole(t, s.Deployment, s.checkpoints)
 	t.Logf("%d kills while %d amendments were written: %d checkpoints, each consistent with the one before", kills, written.Load(), n)
+}
+
+func (s *stack) checkpointFiles() []string {
+	files, _ := filepath.Glob(filepath.Join(s.checkpoints, "checkpoints", "[0-9]*")) // the pattern is sound
+	return files
+}
+
+// awaitCheckpoint waits until more are published than were, so that kills strike a
+// log that is at work and not a process that starts; a slow machine's is struck
+// after two seconds all the same.
+func (s *stack) awaitCheckpoint(ctx context.Context, were int) {
+	for end := time.Now().Add(2 * time.Second); len(s.checkpointFiles()) <= were && time.Now().Before(end) && ctx.Err() == nil; {
+		pause(ctx, lookEach)
+	}
 }
 
 // logIsWhole: every amendment has one place or waits, there is no gap, the tiles

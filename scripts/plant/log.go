@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"cloud.google.com/go/storage"
 
 	"github.com/dlai-sd/plant/shared/checkpoints"
 	"github.com/dlai-sd/plant/shared/sequencer"
@@ -93,7 +90,7 @@ func (c logForkCmd) Run(a *app) error {
 }
 
 // withLog runs f with a sequencer that only looks: it has no keys to sign with.
-func (a *app) withLog(f func(context.Context, *sequencer.Sequencer) error) (failed error) {
+func (a *app) withLog(f func(context.Context, *sequencer.Sequencer) error) error {
 	ctx, cancel := context.WithTimeout(a.ctx, logTimeout)
 	defer cancel()
 	db, err := a.openDB(a.settings.OperatorURL, "PLANT_OPERATOR_DATABASE_URL")
@@ -105,26 +102,21 @@ func (a *app) withLog(f func(context.Context, *sequencer.Sequencer) error) (fail
 	if err != nil {
 		return err
 	}
-	published, closeStore, err := a.openCheckpoints(ctx)
+	published, err := a.openCheckpoints(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { failed = errors.Join(failed, closeStore()) }()
 	return f(ctx, sequencer.New(sequencer.Config{DB: db, Store: published, Origin: origin}))
 }
 
-func (a *app) openCheckpoints(ctx context.Context) (checkpoints.Store, func() error, error) {
-	if a.settings.CheckpointBucket == "" {
-		dir, err := need(a.settings.CheckpointDir, "CHECKPOINT_BUCKET")
-		if err != nil {
-			return nil, nil, err
-		}
-		folder, err := checkpoints.NewFolder(dir)
-		return folder, func() error { return nil }, err
+func (a *app) openCheckpoints(ctx context.Context) (checkpoints.Store, error) {
+	if a.settings.CheckpointBucket != "" {
+		bucket, err := checkpoints.NewBucket(ctx, a.settings.CheckpointBucket)
+		return bucket, advise(err, "gcloud auth application-default login")
 	}
-	client, err := storage.NewClient(ctx)
+	dir, err := need(a.settings.CheckpointDir, "CHECKPOINT_BUCKET")
 	if err != nil {
-		return nil, nil, advise(fmt.Errorf("open Cloud Storage: %w", err), "gcloud auth application-default login")
+		return nil, err
 	}
-	return checkpoints.NewBucket(client, a.settings.CheckpointBucket), client.Close, nil
+	return checkpoints.NewFolder(dir)
 }

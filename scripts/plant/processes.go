@@ -159,6 +159,7 @@ func (s *stack) startScheduler(ctx context.Context, targets map[string]string) e
 	jobs, err := scheduler.Start(context.WithoutCancel(ctx), scheduler.Options{
 		Jobs: []scheduler.Job{{
 			Name: "sequence", URL: targets["audit-run"] + "/events/sequence", Audience: pushAudience, Interval: sequenceEvery,
+			AtStart: true, // what the start wrote is in the log at once
 		}},
 		Token: s.token, Logger: slog.New(slog.NewTextHandler(s.logs.writer("scheduler"), nil)),
 	})

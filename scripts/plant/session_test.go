@@ -31,6 +31,7 @@ func TestSession(t *testing.T) {
 			"catalogues":   testCatalogues,
 			"seed":         testSeed,
 			"operator":     testOperator,
+			"log":          testLog,
 			"second run":   testSecondRun,
 			"port in use":  testPortInUse,
 			"not found":    testNotFound,

@@ -19,7 +19,6 @@ import (
 	"sync"
 	"testing"
 
-	"cloud.google.com/go/storage"
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/api/option"
@@ -44,7 +43,7 @@ func (f *fakeBucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/storage/v1/b/log/o":
 		f.list(w, r)
 	default:
-		name, _ := strings.CutPrefix(r.URL.Path, "/log/")
+		name, _ := strings.CutPrefix(r.URL.Path, "/storage/v1/b/log/o/")
 		if content, ok := f.objects[name]; ok {
 			_, _ = w.Write(content)
 			return
@@ -106,10 +105,9 @@ func bucket(t *testing.T, f *fakeBucket) checkpoints.Store {
 	t.Helper()
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
-	client, err := storage.NewClient(t.Context(), option.WithEndpoint(server.URL+"/storage/v1/"), option.WithoutAuthentication())
+	b, err := checkpoints.NewBucket(t.Context(), "log", option.WithEndpoint(server.URL+"/storage/v1/"), option.WithoutAuthentication())
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
-	return checkpoints.NewBucket(client, "log")
+	return b
 }
 
 // stores are the two, with what puts a foreign thing among the checkpoints.
