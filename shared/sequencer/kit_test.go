@@ -228,6 +228,8 @@ type troubled struct {
 	mu     sync.Mutex
 	before func(call string) error
 	after  func(call string) error
+
+	looking func() // before the newest is read
 }
 
 var errTrouble = errors.New("trouble")
@@ -248,6 +250,9 @@ func (s *troubled) Create(ctx context.Context, n int64, note []byte) error {
 }
 
 func (s *troubled) Newest(ctx context.Context, from int64) (int64, []byte, error) {
+	if s.looking != nil {
+		s.looking()
+	}
 	n, note, err := s.Store.Newest(ctx, from)
 	if err == nil && s.after != nil {
 		err = s.after("newest")
