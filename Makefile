@@ -50,7 +50,7 @@ chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_LOG_KILLS=10
 
 .PHONY: test-pg16
 test-pg16: ## Run the tests that speak SQL on PostgreSQL 16
-	@$(TESTSTACK) -postgres 16 -- go test -timeout 10m ./migrations/... ./shared/store/... ./shared/registry/... ./functions/...
+	@$(TESTSTACK) -postgres 16 -- go test -timeout 10m ./migrations/... ./shared/store/... ./shared/sequencer/... ./shared/registry/... ./functions/...
 
 .PHONY: race
 race: ## Run the tests of the code that is concurrent with the race detector

@@ -372,8 +372,10 @@ func TestNotEvenASuperuserRemovesHistory(t *testing.T) {
 			for table, p := range probes {
 				code, _ := try(t, tx, "TRUNCATE "+table+" CASCADE")
 				require.Equal(t, appendOnly, code, "truncate %s", table)
-				if !slices.Contains([]string{"entity", "amendment", "opening", "signature_batch", "constitution", "signing_key",
-					"log_entry", "log_tile", "heads", "checkpoint", "log_fork", "tenant_salt"}, table) {
+				if !slices.Contains([]string{
+					"entity", "amendment", "opening", "signature_batch", "constitution", "signing_key",
+					"log_entry", "log_tile", "heads", "checkpoint", "log_fork", "tenant_salt",
+				}, table) {
 					continue
 				}
 				for c, key := range p.rows {
