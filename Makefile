@@ -14,6 +14,7 @@ CHAOS_EVENTS ?= 20000
 SOAK_OPS     ?= 10000
 
 DRILL_COUNT  ?= 1000
+CHAOS_LOG_KILLS ?= 100
 
 # Tools of the checks, pinned; Go fetches them by version and checksum.
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
@@ -61,8 +62,8 @@ generate: ## Write the generated code again (the embedding model's kernel)
 	@go generate ./shared/embedding/minilm
 
 .PHONY: chaos
-chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_SEED=)
-	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) go test -v -count=1 -timeout 30m ./scripts/chaos
+chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_LOG_KILLS=100 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_SEED=)
+	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_LOG_KILLS=$(CHAOS_LOG_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) go test -v -count=1 -timeout 30m ./scripts/chaos
 
 .PHONY: import-real
 import-real: ## Import all of O*NET and ESCO, verify every record, kill and resume (PLANT_TESTDATA= IMPORT_SEED=)
@@ -78,7 +79,7 @@ drill: build ## Attack bundles in every known way, at full count (DRILL_COUNT=10
 
 .PHONY: test-pg16
 test-pg16: ## Run the tests that speak SQL on PostgreSQL 16
-	@$(TESTSTACK) -postgres 16 -- go test -timeout 10m ./migrations/... ./shared/store/... ./shared/registry/... ./functions/...
+	@$(TESTSTACK) -postgres 16 -- go test -timeout 10m ./migrations/... ./shared/store/... ./shared/sequencer/... ./shared/registry/... ./functions/...
 
 .PHONY: race
 race: ## Run the tests of the code that is concurrent with the race detector

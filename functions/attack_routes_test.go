@@ -32,6 +32,10 @@ func attacks() map[string]func(w *siege, collection string) []aim {
 		"POST /api/v1/similar":      (*siege).onLikeness,
 		"POST /generate-embedding":  (*siege).onEmbedding,
 		"POST /events/embed":        (*siege).onPush,
+		"GET /api/v1/changes":       (*siege).onChanges,
+		"GET /log/checkpoint":       onDocument("/log/checkpoint"),
+		"GET /log/tile/{path...}":   onDocument("/log/tile/0/000"),
+		"GET /log/proof/{hash}":     (*siege).onProof,
 		"GET /api/v1/openapi.yaml":  onDocument("/api/v1/openapi.yaml"),
 		"GET /problems":             onDocument("/problems"),
 		"GET /problems/{code}":      onDocument("/problems/not_found"),
@@ -341,4 +345,16 @@ func onDocument(path string) func(*siege, string) []aim {
 	return func(*siege, string) []aim {
 		return []aim{func(victim) call { return call{method: "GET", path: path} }}
 	}
+}
+
+// onChanges reads the feed from its beginning: all of the attacked tenant's changes
+// are in the log.
+func (w *siege) onChanges(string) []aim {
+	return []aim{func(victim) call { return call{method: "GET", path: "/api/v1/changes?limit=100"} }}
+}
+
+// onProof: the log is public, and shows hashes alone. That a record exists is told to
+// whoever knows its hash.
+func (w *siege) onProof(string) []aim {
+	return onDocument("/log/proof/" + strings.Repeat("0", 64))(w, "")
 }

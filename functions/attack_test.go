@@ -28,7 +28,10 @@ func TestEveryRouteUnderAttack(t *testing.T) {
 	t.Parallel()
 	w := newSiege(t)
 	tokens := w.serve(t, issueToken, nil)
-	w.at["/api/v1/auth/token"], w.at["/events/sequence"] = tokens, w.serve(t, auditRun, nil)
+	audit := w.serve(t, auditRun, nil)
+	w.at["/api/v1/auth/token"], w.at["/events/sequence"], w.at["/api/v1/changes"] = tokens, audit, audit
+	w.at["/log/checkpoint"], w.at["/log/tile/0/000"], w.at["/log/proof/"+strings.Repeat("0", 64)] = audit, audit, audit
+	require.Equal(t, http.StatusOK, audit.do(t, call{method: http.MethodPost, path: "/events/sequence", token: serviceToken(t)}).status)
 	w.at["/api/v1/openapi.yaml"], w.at["/problems"], w.at["/problems/not_found"] = tokens, tokens, tokens
 	before := w.belongings(t)
 	for _, route := range Routes() {

@@ -30,9 +30,15 @@ type Config struct {
 
 	SecretManager string `env:"SECRET_MANAGER_ENDPOINT"` // a local server without TLS; empty: Google's
 	AmendmentKey  string `env:"AMENDMENT_KEY"`
+	CheckpointKey string `env:"CHECKPOINT_KEY"`
+	HeadsKey      string `env:"HEADS_KEY"`
 	TokenKeys     string `env:"JWT_KEYS"`
 	TokenIssuer   string `env:"TOKEN_ISSUER"`
 	TokenAudience string `env:"TOKEN_AUDIENCE"`
+
+	// Where checkpoints are published: a bucket of Cloud Storage, or a folder.
+	CheckpointBucket string `env:"CHECKPOINT_BUCKET"`
+	CheckpointDir    string `env:"CHECKPOINT_DIR"`
 
 	Topic     string `env:"PUBSUB_TOPIC, default=plant-events"`
 	DeadTopic string `env:"PUBSUB_DEAD_LETTER_TOPIC, default=plant-dead-letter"`

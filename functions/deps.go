@@ -28,6 +28,7 @@ import (
 	"github.com/dlai-sd/plant/shared/keys"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/registry/api"
+	"github.com/dlai-sd/plant/shared/sequencer"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
 	"github.com/dlai-sd/plant/shared/web/openapi"
@@ -52,6 +53,8 @@ type deps struct {
 	tokens  *auth.Secrets
 	bearer  *auth.Verifier
 	push    *auth.OIDC
+
+	sequencer *sequencer.Sequencer
 
 	closers []func() error
 }
@@ -110,11 +113,11 @@ func (d *deps) neighbours() *api.Neighbours {
 }
 
 func (d *deps) openAuditRun(ctx context.Context) (function, error) {
-	if err := inOrder(ctx, d.openDatabase, d.openTopic, d.openPush); err != nil {
+	if err := inOrder(ctx, d.openDatabase, d.openTopic, d.openPush, d.openBearer, d.openLog); err != nil {
 		return function{}, err
 	}
 	return function{
-		handlers: auditrun.Handlers(d.db, d.outbox),
+		handlers: auditrun.Handlers(d.db, d.outbox, d.sequencer),
 		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck()},
 	}, nil
 }

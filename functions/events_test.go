@@ -45,7 +45,7 @@ func TestCreatedIsAnnounced(t *testing.T) {
 // is whole all the same; the sweep sends it when it is due, once.
 func TestUnannouncedIsSentLater(t *testing.T) {
 	t.Parallel()
-	k := &kit{Deployment: harness.New(t), topic: "plant-events-" + uuid.NewString()}
+	k := &kit{Deployment: harness.New(t), topic: "plant-events-" + uuid.NewString(), checkpoints: t.TempDir()}
 	s, sweeper := k.serve(t, createSkill, nil), k.serve(t, auditRun, nil)
 	_, token := k.author(t, "acme")
 	made := s.create(t, token, plain("Welding")) // the topic is not there yet
@@ -55,7 +55,8 @@ func TestUnannouncedIsSentLater(t *testing.T) {
 	sweep := func() answer { return sweeper.do(t, call{method: "POST", path: "/events/sequence", token: service}) }
 
 	a := sweep()
-	require.JSONEq(t, `{"events_sent":0,"idempotency_keys_deleted":0,"inbox_rows_deleted":0}`, string(a.body))
+	require.JSONEq(t, `{"events_sent":0,"idempotency_keys_deleted":0,"inbox_rows_deleted":0,
+		"amendments_logged":6,"log_size":7,"checkpoint":1}`, string(a.body))
 	require.Equal(t, 1, k.count(t, "outbox"), "it is still its own process's to send")
 
 	due := `UPDATE outbox SET available_at = clock_timestamp()`
@@ -65,10 +66,11 @@ func TestUnannouncedIsSentLater(t *testing.T) {
 	require.NotEmpty(t, failed.header.Get("Retry-After"))
 	require.Equal(t, 1, k.count(t, "outbox WHERE attempts = 1"))
 
+	const quiet = `{"events_sent":%d,"idempotency_keys_deleted":0,"inbox_rows_deleted":0,"amendments_logged":0,"log_size":7,"checkpoint":0}`
 	k.createTopic(t)
 	k.admin(t, due)
-	require.JSONEq(t, `{"events_sent":1,"idempotency_keys_deleted":0,"inbox_rows_deleted":0}`, string(sweep().body))
-	require.JSONEq(t, `{"events_sent":0,"idempotency_keys_deleted":0,"inbox_rows_deleted":0}`, string(sweep().body))
+	require.JSONEq(t, fmt.Sprintf(quiet, 1), string(sweep().body))
+	require.JSONEq(t, fmt.Sprintf(quiet, 0), string(sweep().body))
 	messages := k.messages()
 	require.Len(t, messages, 1)
 	require.Equal(t, string(made.ID), messages[0].Attributes["ce-subject"])
@@ -80,7 +82,7 @@ func TestUnannouncedIsSentLater(t *testing.T) {
 // others go.
 func TestOneBadRowHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	k := &kit{Deployment: harness.New(t), topic: "plant-events-" + uuid.NewString()}
+	k := &kit{Deployment: harness.New(t), topic: "plant-events-" + uuid.NewString(), checkpoints: t.TempDir()}
 	s, sweeper := k.serve(t, createSkill, nil), k.serve(t, auditRun, nil)
 	_, token := k.author(t, "acme")
 	made := s.create(t, token, plain("Welding")) // the topic is not there yet
@@ -108,7 +110,8 @@ func TestSweepDeletesOnlyWhatIsOld(t *testing.T) {
 	k.admin(t, `UPDATE idempotency_key SET created_at = now() - interval '8 days' WHERE key = 'Old'`)
 	k.admin(t, `UPDATE inbox SET received_at = now() - interval '8 days' WHERE consumer = 'Old'`)
 	a := sweeper.do(t, call{method: "POST", path: "/events/sequence", token: serviceToken(t), body: `not even JSON`})
-	require.JSONEq(t, `{"events_sent":0,"idempotency_keys_deleted":1,"inbox_rows_deleted":1}`, string(a.body))
+	require.JSONEq(t, `{"events_sent":0,"idempotency_keys_deleted":1,"inbox_rows_deleted":1,
+		"amendments_logged":7,"log_size":8,"checkpoint":1}`, string(a.body))
 	require.Equal(t, 1, k.count(t, "idempotency_key WHERE key = 'New'"))
 	require.Equal(t, 1, k.count(t, "inbox WHERE consumer = 'New'"))
 	require.Equal(t, 2, k.count(t, "entity WHERE entity_type = $1", string(domain.KindSkill)))

@@ -53,12 +53,13 @@ func TestMain(m *testing.M) {
 // kit is a deployment with a topic, and what its functions are told.
 type kit struct {
 	*harness.Deployment
-	topic string
+	topic       string
+	checkpoints string // folder
 }
 
 func newKit(t *testing.T) *kit {
 	t.Helper()
-	k := &kit{Deployment: harness.New(t), topic: "plant-events-" + uuid.NewString()}
+	k := &kit{Deployment: harness.New(t), topic: "plant-events-" + uuid.NewString(), checkpoints: t.TempDir()}
 	k.createTopic(t)
 	return k
 }
@@ -104,6 +105,7 @@ func (k *kit) settings(t *testing.T, function string, changes map[string]string)
 		"FUNCTION_TARGET": function, "PLANT_ORIGIN": harness.Origin, "GOOGLE_CLOUD_PROJECT": harness.Project,
 		"DATABASE_URL": k.As(role), "DB_POOL": "4", "SECRET_MANAGER_ENDPOINT": k.SecretsAddr,
 		"AMENDMENT_KEY": k.Keys[domain.UseAmendment], "JWT_KEYS": k.TokensVersion,
+		"CHECKPOINT_KEY": k.Keys[domain.UseCheckpoint], "HEADS_KEY": k.Keys[domain.UseHeads], "CHECKPOINT_DIR": k.checkpoints,
 		"TOKEN_ISSUER": harness.Issuer, "TOKEN_AUDIENCE": harness.Audience, "PUBSUB_TOPIC": k.topic,
 		"OIDC_ISSUER": google.URL(), "PUSH_AUDIENCE": pushAudience, "PUSH_SERVICE_ACCOUNT": pusher, "CORS_ORIGINS": portal,
 	}
@@ -272,7 +274,8 @@ func (a answer) checkAlways(t *testing.T, c call) {
 	t.Helper()
 	require.Regexp(t, `^[A-Za-z0-9-]{1,64}$`, a.header.Get("X-Request-Id"))
 	require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
-	if a.header.Get("Cache-Control") != "no-cache" || c.path != contractPath { // the contract alone may be kept
+	kept := c.path == contractPath && a.header.Get("Cache-Control") == "no-cache" || strings.HasPrefix(c.path, "/log/") && a.status < 400
+	if !kept { // the contract and the log alone may be kept
 		require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 	}
 	require.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'")

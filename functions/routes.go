@@ -77,6 +77,10 @@ func Routes() []Route {
 			{"GET " + industries + "/{id}/similar", embedder, Bearer, "listSimilarIndustries", 0},
 			{"POST /events/embed", embedder, Trusted, "embedEvent", web.LimitBody},
 			{"POST /events/sequence", auditRun, Trusted, "sequence", web.LimitBody},
+			{"GET /api/v1/changes", auditRun, Bearer, "listChanges", 0},
+			{"GET /log/checkpoint", auditRun, Open, "getCheckpoint", 0},
+			{"GET /log/tile/{path...}", auditRun, Open, "getTile", 0},
+			{"GET /log/proof/{hash}", auditRun, Open, "getProof", 0},
 		},
 	)
 }

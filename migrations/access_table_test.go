@@ -78,9 +78,32 @@ inbox
   reader operator authenticator
                             ...- ..-    ...-   ...-   -
 log_pending
-  auditor                   ++++ ..-    ----   ----   -
-  writer reader embedder certifier drift operator authenticator
+  auditor operator          ++++ ..-    ----   ----   -
+  writer reader embedder certifier drift authenticator
                             ---- ..-    ----   ----   -
+log_entry
+  writer reader             ++0+ ---    ----   ----   -
+  embedder certifier drift  ++++ ---    ----   ----   -
+  auditor                   ++++ +++    ----   ----   -
+  operator                  ++++ ---    ----   ----   -
+  authenticator             ---- ---    ----   ----   -
+log_tile
+  auditor                   ...+ ..+    ...+   ...-   -
+  writer reader embedder certifier drift operator authenticator
+                            ...+ ..-    ...-   ...-   -
+heads checkpoint
+  auditor                   ...+ ..+    ...-   ...-   -
+  writer reader embedder certifier drift operator authenticator
+                            ...+ ..-    ...-   ...-   -
+log_fork
+  operator                  ...+ ..+    ...-   ...-   -
+  writer reader embedder certifier auditor drift authenticator
+                            ...+ ..-    ...-   ...-   -
+tenant_salt
+  auditor                   +.++ +++    -.--   -.--   -
+  reader                    +.0+ ---    -.--   -.--   -
+  writer embedder certifier drift operator authenticator
+                            -.-- ---    -.--   -.--   -
 goose_db_version
   writer reader embedder certifier auditor drift operator authenticator
                             ...+ ..-    ...-   ...-   -

@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -30,6 +31,7 @@ var (
 func (w *world) probes(t *testing.T) map[string]probe {
 	t.Helper()
 	probes := w.operationalProbes(t)
+	maps.Copy(probes, w.logProbes())
 	entities, chains := w.rowsOf("skill"), w.rowsOf("skill")
 	for c, key := range chains {
 		chains[c] = append(key, w.subjectOf(c).seq)
@@ -373,13 +375,16 @@ func TestNotEvenASuperuserRemovesHistory(t *testing.T) {
 			for table, p := range probes {
 				code, _ := try(t, tx, "TRUNCATE "+table+" CASCADE")
 				require.Equal(t, appendOnly, code, "truncate %s", table)
-				if !slices.Contains([]string{"entity", "amendment", "opening", "signature_batch", "constitution", "signing_key"}, table) {
+				if !slices.Contains([]string{
+					"entity", "amendment", "opening", "signature_batch", "constitution", "signing_key",
+					"log_entry", "log_tile", "heads", "checkpoint", "log_fork", "tenant_salt",
+				}, table) {
 					continue
 				}
 				for c, key := range p.rows {
 					code, _ := try(t, tx, "DELETE FROM "+table+" WHERE "+p.where, key...)
 					require.Equal(t, appendOnly, code, "delete %s %s", c, table)
-					if table == "entity" || table == "signing_key" {
+					if table == "entity" || table == "signing_key" || table == "log_tile" {
 						continue
 					}
 					code, _ = try(t, tx, "UPDATE "+table+" SET "+p.set+" WHERE "+p.where, key...)

@@ -203,5 +203,8 @@ func TestEveryAmendmentIsPending(t *testing.T) {
 		FROM amendment ORDER BY hash`)
 	require.NotEmpty(t, amendments)
 	require.Equal(t, amendments, column(t, conn,
-		`SELECT format('%s %s %s %s %s %s', hash, entity_id, seq, entity_type, change, recorded_at) FROM log_pending ORDER BY hash`))
+		`SELECT format('%s %s %s %s %s %s', hash, entity_id, seq, entity_type, change, recorded_at) FROM (
+			SELECT hash, entity_id, seq, entity_type, change, recorded_at FROM log_pending
+			UNION ALL SELECT l.hash, l.entity_id, l.seq, entity_type, change, recorded_at FROM log_entry l JOIN amendment USING (entity_id, seq)
+		) x ORDER BY hash`), "once, in the queue or in the log")
 }

@@ -79,10 +79,10 @@ func TestUpManyAtOnce(t *testing.T) {
 	}
 	states, err := migrations.Status(t.Context(), login)
 	require.NoError(t, err)
-	require.Len(t, states, int(migrations.Latest()))
 	require.Len(t, applied, len(states), "each once")
+	require.Equal(t, migrations.Latest(), states[len(states)-1].Version)
 	for i, s := range states {
-		require.EqualValues(t, i+1, s.Version, "numbers without a gap")
+		require.True(t, i == 0 || states[i-1].Version < s.Version, "in the order of their numbers")
 		require.True(t, s.Applied)
 		require.False(t, s.AppliedAt.IsZero())
 		require.Equal(t, s.Name, applied[i])

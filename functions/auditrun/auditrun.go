@@ -1,4 +1,5 @@
-// Package auditrun sees to it that nothing is forgotten: it sends the events
+// Package auditrun sees to it that nothing is forgotten: it keeps the log and
+// shows it to everybody, tells whoever follows what has changed, sends the events
 // that a crash left in the outbox and sweeps away what is no longer needed.
 package auditrun
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/sequencer"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
 )
@@ -25,21 +27,28 @@ type Swept struct {
 	EventsSent             int   `json:"events_sent"`
 	IdempotencyKeysDeleted int64 `json:"idempotency_keys_deleted"`
 	InboxRowsDeleted       int64 `json:"inbox_rows_deleted"`
+	AmendmentsLogged       int   `json:"amendments_logged"`
+	LogSize                int64 `json:"log_size"`
+	Checkpoint             int64 `json:"checkpoint"` // its number, if one was published
 }
 
 // Handlers returns the function's operations by their id.
-func Handlers(db *store.DB, outbox *event.Outbox) map[string]http.Handler {
+func Handlers(db *store.DB, outbox *event.Outbox, log *sequencer.Sequencer) map[string]http.Handler {
 	return map[string]http.Handler{
 		// The body, if there is one, says nothing: the database says what is due.
 		"sequence": web.Endpoint(func(*http.Request) (struct{}, error) { return struct{}{}, nil },
-			func(ctx context.Context, _ struct{}) (Swept, error) { return sequence(ctx, db, outbox) }),
+			func(ctx context.Context, _ struct{}) (Swept, error) { return sequence(ctx, db, outbox, log) }),
+		"listChanges":   changes(db),
+		"getCheckpoint": serve(func(r *http.Request) (web.Content, error) { return checkpoint(r.Context(), db) }),
+		"getTile":       serve(func(r *http.Request) (web.Content, error) { return tile(r.Context(), db, r.PathValue("path")) }),
+		"getProof":      serve(func(r *http.Request) (web.Content, error) { return proof(r.Context(), db, r.PathValue("hash")) }),
 	}
 }
 
 // sequence may be called at any time, also twice at once: events are claimed,
-// deletes find what is there. Neither half waits for the other to succeed, and
-// whatever fails is worth another try.
-func sequence(ctx context.Context, db *store.DB, outbox *event.Outbox) (Swept, error) {
+// deletes find what is there, and places in the log are given by one at a time. No
+// part waits for another to succeed, and whatever fails is worth another try.
+func sequence(ctx context.Context, db *store.DB, outbox *event.Outbox, log *sequencer.Sequencer) (Swept, error) {
 	var s Swept
 	var unsent, unswept error
 	if s.EventsSent, unsent = outbox.Sweep(ctx); unsent != nil {
@@ -49,7 +58,15 @@ func sequence(ctx context.Context, db *store.DB, outbox *event.Outbox) (Swept, e
 	if unswept != nil {
 		unswept = fmt.Errorf("sweep old rows: %w", unswept)
 	}
-	if err := errors.Join(unsent, unswept); err != nil {
+	done, unlogged := log.Run(ctx)
+	s.AmendmentsLogged, s.LogSize = done.Placed, done.Size
+	if done.Published != nil {
+		s.Checkpoint = done.Published.N
+	}
+	if errors.Is(unlogged, sequencer.ErrBusy) {
+		unlogged = nil
+	}
+	if err := errors.Join(unsent, unswept, unlogged); err != nil {
 		return s, &domain.Error{Code: domain.CodeUnavailable, Detail: "Not everything could be done now; the next run goes on.", Err: err}
 	}
 	return s, nil

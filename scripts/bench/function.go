@@ -63,6 +63,7 @@ func (w *world) environment(name string, listen, connections int) []string {
 		"PLANT_ORIGIN=" + origin, "GOOGLE_CLOUD_PROJECT=" + project,
 		"DATABASE_URL=" + w.url(roles()[name], mainDatabase), "DB_POOL=" + strconv.Itoa(connections),
 		"SECRET_MANAGER_ENDPOINT=" + w.manager.Addr(), "AMENDMENT_KEY=" + w.versions[domain.UseAmendment],
+		"CHECKPOINT_KEY=" + w.versions[domain.UseCheckpoint], "HEADS_KEY=" + w.versions[domain.UseHeads], "CHECKPOINT_DIR=" + w.dir,
 		"JWT_KEYS=" + w.tokenKeys, "TOKEN_ISSUER=" + issuer, "TOKEN_AUDIENCE=" + audience,
 		"PUBSUB_EMULATOR_HOST=" + w.pubsub.Addr(), "PUBSUB_TOPIC=" + topic,
 		"OIDC_ISSUER=" + w.oidc.URL(), "PUSH_AUDIENCE=" + audience, "PUSH_SERVICE_ACCOUNT=" + pusher,

@@ -86,6 +86,7 @@ func measurements() []measurement {
 		{"read", measureRead},
 		{"bulk", measureBulk},
 		{"flat", measureFlat},
+		{"log", measureLog},
 		{"process", measureProcess},
 	}
 }

@@ -49,6 +49,7 @@ const (
 	mainDatabase = "plant"
 	fewDatabase  = "plant_few"
 	fullDatabase = "plant_full"
+	logDatabase  = "plant_log"
 )
 
 // world is a deployment on this machine, as `plant run` makes one, for the
@@ -238,7 +239,7 @@ func (w *world) openKey(ctx context.Context) error {
 }
 
 func (w *world) copyDatabase(ctx context.Context) error {
-	for _, name := range []string{fewDatabase, fullDatabase} {
+	for _, name := range []string{fewDatabase, fullDatabase, logDatabase} {
 		if err := w.admin(ctx, "postgres", "CREATE DATABASE "+name+" TEMPLATE "+mainDatabase); err != nil {
 			return err
 		}

@@ -33,7 +33,8 @@ var nothing = map[string]string{
 		ON (p.entity_id, p.seq, p.hash) = (a.entity_id, a.seq - 1, a.prev_hash) WHERE a.seq > 1 AND p.seq IS NULL`,
 	"amendments without an opening": `SELECT count(*) FROM amendment a LEFT JOIN opening o USING (entity_id, seq) WHERE o.seq IS NULL`,
 	"openings without an amendment": `SELECT count(*) FROM opening o LEFT JOIN amendment a USING (entity_id, seq) WHERE a.seq IS NULL`,
-	"amendments that do not wait for the log": `SELECT count(*) FROM amendment a LEFT JOIN log_pending l USING (hash)
+	"amendments that are neither in the log nor wait for it": `SELECT count(*) FROM amendment a LEFT JOIN (
+		SELECT hash, entity_id, seq FROM log_pending UNION ALL SELECT hash, entity_id, seq FROM log_entry) l USING (hash)
 		WHERE (l.entity_id, l.seq) IS DISTINCT FROM (a.entity_id, a.seq)`,
 	"places in the log for nothing": `SELECT count(*) FROM log_pending l LEFT JOIN amendment a USING (hash) WHERE a.seq IS NULL`,
 	"batch signatures over nothing": `SELECT count(*) FROM signature_batch b LEFT JOIN amendment a ON a.batch_id = b.id WHERE a.seq IS NULL`,
@@ -54,7 +55,8 @@ var nothing = map[string]string{
 
 // written are the tables that these tests write; every other one stays empty.
 const written = `'entity', 'skill', 'signing_key', 'amendment', 'opening', 'log_pending', 'idempotency_key', 'principal',
-	'constitution', 'outbox', 'signature_batch', 'goose_db_version'`
+	'constitution', 'outbox', 'signature_batch', 'goose_db_version',
+	'log_entry', 'log_tile', 'heads', 'tenant_salt', 'checkpoint'`
 
 // sound runs every query that must find nothing.
 func sound(t *testing.T, d *harness.Deployment) {
@@ -168,9 +170,14 @@ func readHeads(t *testing.T, d *harness.Deployment) map[string]head {
 
 func (s *stack) heads(t *testing.T) map[string]head { return readHeads(t, s.Deployment) }
 
-func (s *stack) count(t *testing.T, query string) (n int) {
+func (s *stack) count(t *testing.T, query string) int {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), s.URL)
+	return countOn(t, s.Deployment, query)
+}
+
+func countOn(t *testing.T, d *harness.Deployment, query string) (n int) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), d.URL)
 	require.NoError(t, err)
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
 	require.NoError(t, conn.QueryRow(t.Context(), query).Scan(&n))
@@ -207,6 +214,7 @@ func (s *stack) isWhole(t *testing.T, made []*write) {
 	}
 	require.Empty(t, byExternal, "nobody asked for these")
 	sound(t, s.Deployment)
+	logIsWhole(t, s.Deployment, s.checkpoints)
 	require.Equal(t, len(heads), verified(t, s.Deployment, heads))
 	t.Logf("%d acknowledged, all there and verified; of %d that nobody waited for, %d are there, whole, and %d not at all",
 		acknowledged, unknown, landed, unknown-landed)

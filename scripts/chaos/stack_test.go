@@ -47,6 +47,8 @@ type stack struct {
 	issuer *oidc.Issuer
 	broker *pubsub.Server
 
+	checkpoints string // folder
+
 	doors    []string // base URLs that lead to create-skill
 	sequence string   // where the scheduler calls
 }
@@ -54,7 +56,7 @@ type stack struct {
 // begin starts everything but the consumer, which has to be there first.
 func begin(t *testing.T, consumer *consumer) *stack {
 	t.Helper()
-	s := &stack{issuer: consumer.issuer}
+	s := &stack{issuer: consumer.issuer, checkpoints: t.TempDir()}
 	s.server = startPostgres(t)
 	s.Deployment = harness.On(t, newDatabase(t, s.server))
 	s.startBroker(t, consumer)
@@ -146,6 +148,7 @@ func (s *stack) supervise(t *testing.T, binary, function, role string, listen in
 			"PLANT_ORIGIN=" + harness.Origin, "GOOGLE_CLOUD_PROJECT=" + harness.Project,
 			"DATABASE_URL=" + s.As(role), "DB_POOL=4", "SECRET_MANAGER_ENDPOINT=" + s.SecretsAddr,
 			"AMENDMENT_KEY=" + s.Keys[domain.UseAmendment], "JWT_KEYS=" + s.TokensVersion,
+			"CHECKPOINT_KEY=" + s.Keys[domain.UseCheckpoint], "HEADS_KEY=" + s.Keys[domain.UseHeads], "CHECKPOINT_DIR=" + s.checkpoints,
 			"TOKEN_ISSUER=" + harness.Issuer, "TOKEN_AUDIENCE=" + harness.Audience,
 			"PUBSUB_EMULATOR_HOST=" + s.broker.Addr(), "PUBSUB_TOPIC=" + topic,
 			"OIDC_ISSUER=" + s.issuer.URL(), "PUSH_AUDIENCE=" + pushAudience, "PUSH_SERVICE_ACCOUNT=" + pusher,

@@ -58,7 +58,7 @@ func TestEveryEventRouteIsCalled(t *testing.T) {
 
 // ahead are settings that infra/ makes and functions do not read yet.
 func ahead() []string {
-	return []string{"CERTIFICATION_KEY", "CHECKPOINT_BUCKET", "CHECKPOINT_KEY", "HEADS_KEY"}
+	return []string{"CERTIFICATION_KEY"}
 }
 
 // A function's environment is what it reads: all that is required, nothing that

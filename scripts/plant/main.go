@@ -28,6 +28,7 @@ type cli struct {
 	Principal principalCmd `cmd:"" help:"Who may call: the principals and their secrets."`
 	Token     tokenCmd     `cmd:"" help:"Make a bearer token for a principal, good for 30 minutes."`
 	Keys      keysCmd      `cmd:"" help:"The signing keys."`
+	Log       logCmd       `cmd:"" help:"The log: how it stands, and a new beginning after a restored backup."`
 	Import    importCmd    `cmd:"" help:"Bring in a catalogue, over HTTP: JSON Lines of any kind, O*NET or ESCO."`
 	Events    eventsCmd    `cmd:"" help:"The events between functions."`
 	Embed     embedCmd     `cmd:"" help:"The vectors by which entities are found."`

@@ -50,6 +50,7 @@ const (
 func environment(extra ...string) []string {
 	told := []string{
 		"DATABASE_URL", "REDIS_URL", "GOOGLE_CLOUD_PROJECT", "SECRET_MANAGER_ENDPOINT", "AMENDMENT_KEY", "JWT_KEYS",
+		"CHECKPOINT_KEY", "HEADS_KEY", "CHECKPOINT_DIR", "CHECKPOINT_BUCKET",
 		"TOKEN_ISSUER", "TOKEN_AUDIENCE", "PUBSUB_EMULATOR_HOST", "NO_COLOR",
 	}
 	var env []string

@@ -156,6 +156,7 @@ func (s *stack) environment(function string, listen int) []string {
 		"PLANT_ORIGIN=" + st.Origin, "GOOGLE_CLOUD_PROJECT=" + localProject,
 		"DATABASE_URL=" + s.database(roles[function]), "DB_POOL=4", "REDIS_URL=" + s.redisURL,
 		"SECRET_MANAGER_ENDPOINT=" + st.SecretManager, "AMENDMENT_KEY=" + st.AmendmentKey, "JWT_KEYS=" + st.TokenKeys,
+		"CHECKPOINT_KEY=" + st.CheckpointKey, "HEADS_KEY=" + st.HeadsKey, "CHECKPOINT_DIR=" + st.CheckpointDir,
 		"TOKEN_ISSUER=" + localIssuer, "TOKEN_AUDIENCE=" + localAudience,
 		"PUBSUB_EMULATOR_HOST=" + s.pubsub.Addr(), "PUBSUB_TOPIC=" + eventsTopic,
 		"OIDC_ISSUER=" + s.issuer.URL(), "PUSH_AUDIENCE=" + pushAudience, "PUSH_SERVICE_ACCOUNT=" + pushAccount,
@@ -197,6 +198,7 @@ func (s *stack) startScheduler(ctx context.Context, targets map[string]string) e
 	jobs, err := scheduler.Start(context.WithoutCancel(ctx), scheduler.Options{
 		Jobs: []scheduler.Job{{
 			Name: "sequence", URL: targets["audit-run"] + "/events/sequence", Audience: pushAudience, Interval: sequenceEvery,
+			AtStart: true, // what the start wrote is in the log at once
 		}},
 		Token: s.token, Logger: slog.New(slog.NewTextHandler(s.logs.writer("scheduler"), nil)),
 	})

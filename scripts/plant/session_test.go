@@ -37,6 +37,7 @@ func TestSession(t *testing.T) {
 			"downloads":    testDownloads,
 			"seed":         testSeed,
 			"operator":     testOperator,
+			"log":          testLog,
 			"second run":   testSecondRun,
 			"port in use":  testPortInUse,
 			"not found":    testNotFound,

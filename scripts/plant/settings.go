@@ -41,6 +41,12 @@ type settings struct {
 	Origin        string `json:"origin" env:"PLANT_ORIGIN, overwrite"`
 	SecretManager string `json:"secret_manager" env:"SECRET_MANAGER_ENDPOINT, overwrite"`
 	AmendmentKey  string `json:"amendment_key" env:"AMENDMENT_KEY, overwrite"`
+	CheckpointKey string `json:"checkpoint_key" env:"CHECKPOINT_KEY, overwrite"`
+	HeadsKey      string `json:"heads_key" env:"HEADS_KEY, overwrite"`
+	// Where checkpoints are published: a bucket of Cloud Storage, or a folder.
+	CheckpointBucket string `json:"checkpoint_bucket,omitzero" env:"CHECKPOINT_BUCKET, overwrite"`
+	CheckpointDir    string `json:"checkpoint_dir" env:"CHECKPOINT_DIR, overwrite"`
+
 	TokenKeys     string `json:"token_keys" env:"JWT_KEYS, overwrite"`
 	TokenIssuer   string `json:"token_issuer" env:"TOKEN_ISSUER, overwrite"`
 	TokenAudience string `json:"token_audience" env:"TOKEN_AUDIENCE, overwrite"`

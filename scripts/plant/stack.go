@@ -174,6 +174,7 @@ func (s *stack) readOrigin(context.Context) error {
 	}
 	s.app.settings = settings{
 		Token: s.app.settings.Token, ModelDir: s.app.settings.ModelDir, Origin: origin, Project: localProject, TokenIssuer: localIssuer, TokenAudience: localAudience,
+		CheckpointDir: s.app.dir,
 	}
 	return nil
 }
@@ -248,7 +249,8 @@ func (s *stack) ensureKeys(ctx context.Context) error {
 		DB: db, Secrets: source, Project: localProject, Origin: s.app.settings.Origin, Log: slog.New(slog.DiscardHandler),
 	}
 	s.keyring, err = ring.Ensure(ctx, func(use domain.KeyUse) { fmt.Fprintf(s.app.stderr, "    %s\n", use) })
-	s.app.settings.AmendmentKey = s.keyring[domain.UseAmendment]
+	st := &s.app.settings
+	st.AmendmentKey, st.CheckpointKey, st.HeadsKey = s.keyring[domain.UseAmendment], s.keyring[domain.UseCheckpoint], s.keyring[domain.UseHeads]
 	return err
 }
 

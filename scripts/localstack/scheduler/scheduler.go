@@ -19,6 +19,7 @@ type Job struct {
 	URL      string // gets an empty POST
 	Audience string // of the token; "": URL
 	Interval time.Duration
+	AtStart  bool          // also at once, before the first interval has passed
 	Deadline time.Duration // of one call; 0: 3 minutes, as Cloud Scheduler's
 }
 
@@ -71,6 +72,9 @@ func (s *Scheduler) Stop() {
 func (s *Scheduler) own(job Job) {
 	tick := time.NewTicker(job.Interval)
 	defer tick.Stop()
+	if job.AtStart {
+		s.callAndTell(job)
+	}
 	for {
 		select {
 		case <-s.ctx.Done():
@@ -80,9 +84,13 @@ func (s *Scheduler) own(job Job) {
 		if s.ctx.Err() != nil { // both were ready
 			return
 		}
-		if err := s.call(job); err != nil && s.ctx.Err() == nil {
-			s.opts.Logger.Warn("scheduled call failed", slog.String("job", job.Name), slog.String("error", err.Error()))
-		}
+		s.callAndTell(job)
+	}
+}
+
+func (s *Scheduler) callAndTell(job Job) {
+	if err := s.call(job); err != nil && s.ctx.Err() == nil {
+		s.opts.Logger.Warn("scheduled call failed", slog.String("job", job.Name), slog.String("error", err.Error()))
 	}
 }
 

@@ -50,6 +50,22 @@ func TestCallsAtTheInterval(t *testing.T) {
 	})
 }
 
+func TestCallsAtTheStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		var at []time.Duration
+		s, err := scheduler.Start(t.Context(), options(func(*http.Request) (*http.Response, error) {
+			at = append(at, time.Since(begun))
+			return answer(http.StatusOK), nil
+		}, scheduler.Job{Name: "sequence", URL: "http://x", Interval: time.Minute, AtStart: true}))
+		require.NoError(t, err)
+		time.Sleep(time.Minute + time.Second)
+		s.Stop()
+		require.Equal(t, []time.Duration{0, time.Minute}, at)
+	})
+}
+
 func TestEveryCallHasADeadlineAndNoneOverlaps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
