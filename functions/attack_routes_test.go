@@ -356,5 +356,5 @@ func (w *siege) onChanges(string) []aim {
 // onProof: the log is public, and shows hashes alone. That a record exists is told to
 // whoever knows its hash.
 func (w *siege) onProof(string) []aim {
-	return onDocument("/log/proof/" + strings.Repeat("0", 64))(w, "")
+	return onDocument("/log/proof/"+strings.Repeat("0", 64))(w, "")
 }
