@@ -33,7 +33,7 @@ type function struct {
 
 // roles says as which database role each function works.
 func roles() map[string]string {
-	return map[string]string{"create-skill": writer, "audit-run": "plant_auditor"}
+	return map[string]string{"create-skill": writer, "audit-run": "plant_auditor", "embed": "plant_embedder"}
 }
 
 // startFunction starts a function and waits until /ready answers 200.
@@ -67,6 +67,7 @@ func (w *world) environment(name string, listen, connections int) []string {
 		"JWT_KEYS=" + w.tokenKeys, "TOKEN_ISSUER=" + issuer, "TOKEN_AUDIENCE=" + audience,
 		"PUBSUB_EMULATOR_HOST=" + w.pubsub.Addr(), "PUBSUB_TOPIC=" + topic,
 		"OIDC_ISSUER=" + w.oidc.URL(), "PUSH_AUDIENCE=" + audience, "PUSH_SERVICE_ACCOUNT=" + pusher,
+		"MODEL_DIR=" + w.modelDir,
 	}
 }
 

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"os/exec"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/dlai-sd/plant/shared/web"
 )
 
 // Limits of a function's process.
@@ -14,7 +18,17 @@ const (
 	limitStart  = 100 // ms
 	limitMemory = 32  // MiB
 	loadedBy    = 1000
+
+	limitStartEmbed  = 500 // with the model
+	limitMemoryEmbed = 160
 )
+
+func limitsOf(name string) (start, memory float64) {
+	if name == "embed" {
+		return limitStartEmbed, limitMemoryEmbed
+	}
+	return limitStart, limitMemory
+}
 
 // measureProcess measures how long a function takes to start, and its memory.
 func measureProcess(ctx context.Context, w *world) ([]Row, error) {
@@ -60,6 +74,7 @@ func (w *world) startRows(ctx context.Context, name string) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	limitStart, _ := limitsOf(name)
 	return []Row{
 		told("process: the binary alone, beside "+name, "ms", scaled(times[0], 1e3)),
 		limited("process: "+name+", exec to listening", "ms", scaled(times[1], 1e3), limitStart),
@@ -92,6 +107,7 @@ func (w *world) memoryRows(ctx context.Context, name string) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, limitMemory := limitsOf(name)
 	return []Row{
 		limited("memory: "+name+", started", "MiB", []float64{fresh}, limitMemory),
 		limited("memory: "+name+", after 1,000 requests", "MiB", []float64{used}, limitMemory),
@@ -108,10 +124,16 @@ func (w *world) usual(ctx context.Context, name, url string) (*http.Request, int
 	if err != nil {
 		return nil, 0, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/events/sequence", nil)
+	path, body := "/events/sequence", ""
+	if name == "embed" {
+		skill, _ := w.skill(typical)
+		path, body = "/generate-embedding", fmt.Sprintf(`{"text":%q}`, skill.Name)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+path, strings.NewReader(body))
 	if err != nil {
 		return nil, 0, err
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", web.MediaJSON)
 	return r, http.StatusOK, nil
 }

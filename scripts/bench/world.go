@@ -58,6 +58,7 @@ type world struct {
 	opts            options
 	postgresVersion string
 	install         string // folder of PostgreSQL's programs
+	modelDir        string // of the embedding model
 	dir             string
 
 	server    *postgres.Server
@@ -121,6 +122,11 @@ func (w *world) startPostgres(ctx context.Context) error {
 	if w.install, err = postgres.Fetch(ctx, parts.Fetcher{Dir: cache, Report: parts.Lines(os.Stderr)}, 18); err != nil {
 		return err
 	}
+	folder, err := parts.Fetcher{Dir: cache, Report: parts.Lines(os.Stderr)}.Fetch(ctx, parts.Model())
+	if err != nil {
+		return err
+	}
+	w.modelDir = parts.ModelDir(folder)
 	dir, err := ephemeral.NewDir(ctx)
 	if err != nil {
 		return err

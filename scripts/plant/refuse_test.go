@@ -135,7 +135,7 @@ func TestUsage(t *testing.T) {
 		{"frobnicate"},
 		{"keys"},
 		{"migrate"},
-		{"import", "x.jsonl"},
+		{"import"},
 		{"import", "x.jsonl", "--category", "magic"},
 		{"show"},
 		{"run", "--port", "eighty"},

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -24,7 +25,7 @@ type showCmd struct {
 	ID      string `arg:"" help:"The entity's id, or its external_id."`
 	History bool   `help:"Its amendments, oldest first."`
 	Record  bool   `help:"Write record.json, signature and key.pem of an amendment, for openssl."`
-	Seq     int64  `help:"Which amendment --record writes; the newest by default." default:"0"`
+	Seq     int64  `help:"Which amendment --record writes; by default the newest that is not the platform's own embedding." default:"0"`
 	Out     string `help:"Folder for --record." default:"." type:"path"`
 }
 
@@ -207,8 +208,10 @@ func (c showCmd) pick(chain []api.Amendment) (api.Amendment, error) {
 	if len(chain) == 0 {
 		return api.Amendment{}, nothingThere()
 	}
-	if c.Seq == 0 {
-		return chain[len(chain)-1], nil
+	for _, m := range slices.Backward(chain) {
+		if c.Seq == 0 && m.Change != domain.ChangeEmbedded {
+			return m, nil
+		}
 	}
 	for _, m := range chain {
 		if m.Seq == c.Seq {
