@@ -106,6 +106,7 @@ func (c Evolve) Apply(e Entity) (Entity, error) {
 	}
 	if !sameFacts(e.Facts, next.Facts) && (e.Governed.Status == Certified || e.Governed.Status == Active) {
 		next.Governed.Status = UnderReview
+		next.Governed.GenesisCertification = nil // of what it no longer is
 	}
 	return next, nil
 }
