@@ -82,3 +82,7 @@ fuzz: ## Fuzz every target (FUZZTIME=60s each)
 .PHONY: mutate
 mutate: ## Mutation tests of the packages that decide and prove
 	@for p in domain ledger translog bundle keys auth; do echo "== $$p"; $(GREMLINS) unleash --timeout-coefficient 5 ./shared/$$p; done
+
+.PHONY: quality
+quality: ## Search over the API on whole catalogues: recall and latency of every mode
+	@QUALITY=full $(TESTSTACK) -- go test ./functions -run '^TestQuality$$' -count=1 -v -timeout 40m

@@ -34,13 +34,21 @@ type Config struct {
 	TokenIssuer   string `env:"TOKEN_ISSUER"`
 	TokenAudience string `env:"TOKEN_AUDIENCE"`
 
-	Topic string `env:"PUBSUB_TOPIC, default=plant-events"`
+	Topic     string `env:"PUBSUB_TOPIC, default=plant-events"`
+	DeadTopic string `env:"PUBSUB_DEAD_LETTER_TOPIC, default=plant-dead-letter"`
 
 	OIDCIssuer         string `env:"OIDC_ISSUER, default=https://accounts.google.com"`
 	PushAudience       string `env:"PUSH_AUDIENCE"`
 	PushServiceAccount string `env:"PUSH_SERVICE_ACCOUNT"`
 
 	CORSOrigins string `env:"CORS_ORIGINS"`
+
+	RedisURL  string `env:"REDIS_URL"` // a cache of embeddings; empty: none
+	ModelDir  string `env:"MODEL_DIR"` // holds model.safetensors and vocab.txt
+	Model     string `env:"EMBED_MODEL, default=all-MiniLM-L6-v2/mean-1"`
+	NextModel string `env:"EMBED_NEXT_MODEL"` // is filled beside EMBED_MODEL, before a switch
+	Threads   int    `env:"EMBED_THREADS, default=0"`
+	EmbedURL  string `env:"EMBED_URL"` // of embed; empty: no warning of near-duplicates
 }
 
 // readConfig reads the environment through lookup and refuses what cannot be

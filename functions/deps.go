@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
@@ -41,6 +42,7 @@ type deps struct {
 	log     *slog.Logger
 	db      *store.DB
 	topic   *event.Publisher
+	dead    *event.Publisher
 	outbox  *event.Outbox
 	secrets *keys.Source
 	signer  *keys.Holder
@@ -64,6 +66,8 @@ func (d *deps) open(ctx context.Context) (function, error) {
 	switch d.cfg.Function {
 	case createSkill, createRole, birthAgent:
 		return d.openRegistry(ctx)
+	case embedder:
+		return d.openEmbed(ctx)
 	case auditRun:
 		return d.openAuditRun(ctx)
 	case issueToken:
@@ -134,7 +138,7 @@ func (d *deps) openDatabase(ctx context.Context) error {
 	var err error
 	d.db, err = store.Open(ctx, store.Config{
 		URL: d.cfg.DatabaseURL, Instance: d.cfg.Instance, IAMUser: d.cfg.IAMUser, Name: d.cfg.Database,
-		Pool: d.cfg.Pool, Function: d.cfg.Function,
+		Pool: d.cfg.Pool, Function: d.cfg.Function, CrossTenant: slices.Contains(crossTenant(), d.cfg.Function),
 	})
 	if err != nil {
 		return err
@@ -143,6 +147,9 @@ func (d *deps) openDatabase(ctx context.Context) error {
 	return d.schemaCheck().Run(ctx)
 }
 
+// crossTenant lists the functions whose database role reads what all tenants own.
+func crossTenant() []string { return []string{embedder, auditRun} }
+
 func (d *deps) openTopic(ctx context.Context) error {
 	client, err := pubsub.NewClient(ctx, d.cfg.Project)
 	if err != nil {
@@ -150,7 +157,8 @@ func (d *deps) openTopic(ctx context.Context) error {
 	}
 	d.topic = event.NewPublisher(client, d.cfg.Topic)
 	d.outbox = event.NewOutbox(d.db, d.topic, "//"+d.cfg.Origin)
-	d.closers = append(d.closers, func() error { d.topic.Stop(); return client.Close() })
+	d.dead = event.NewPublisher(client, d.cfg.DeadTopic)
+	d.closers = append(d.closers, func() error { d.topic.Stop(); d.dead.Stop(); return client.Close() })
 	return nil
 }
 

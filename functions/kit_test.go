@@ -71,6 +71,21 @@ func (k *kit) createTopic(t *testing.T) {
 
 func (k *kit) topicName() string { return "projects/" + harness.Project + "/topics/" + k.topic }
 
+// messagesOf are those that were published to another topic.
+func (k *kit) messagesOf(topic string) []*pstest.Message {
+	full := "projects/" + harness.Project + "/topics/" + topic
+	return slices.DeleteFunc(broker().Messages(), func(m *pstest.Message) bool { return m.Topic != full })
+}
+
+// deadTopic makes a topic for dead letters.
+func (k *kit) deadTopic(t *testing.T) string {
+	t.Helper()
+	name := "dead-" + uuid.NewString()
+	_, err := broker().GServer.CreateTopic(t.Context(), &pubsubpb.Topic{Name: "projects/" + harness.Project + "/topics/" + name})
+	require.NoError(t, err)
+	return name
+}
+
 // messages are those that were published to the kit's topic.
 func (k *kit) messages() []*pstest.Message {
 	return slices.DeleteFunc(broker().Messages(), func(m *pstest.Message) bool { return m.Topic != k.topicName() })
@@ -83,7 +98,7 @@ func (k *kit) settings(t *testing.T, function string, changes map[string]string)
 	require.NoError(t, err)
 	role := map[string]string{
 		createSkill: "plant_writer", createRole: "plant_writer", birthAgent: "plant_writer",
-		auditRun: "plant_auditor", issueToken: "plant_authenticator",
+		auditRun: "plant_auditor", issueToken: "plant_authenticator", embedder: "plant_embedder",
 	}[function]
 	env := map[string]string{
 		"FUNCTION_TARGET": function, "PLANT_ORIGIN": harness.Origin, "GOOGLE_CLOUD_PROJECT": harness.Project,
@@ -91,6 +106,9 @@ func (k *kit) settings(t *testing.T, function string, changes map[string]string)
 		"AMENDMENT_KEY": k.Keys[domain.UseAmendment], "JWT_KEYS": k.TokensVersion,
 		"TOKEN_ISSUER": harness.Issuer, "TOKEN_AUDIENCE": harness.Audience, "PUBSUB_TOPIC": k.topic,
 		"OIDC_ISSUER": google.URL(), "PUSH_AUDIENCE": pushAudience, "PUSH_SERVICE_ACCOUNT": pusher, "CORS_ORIGINS": portal,
+	}
+	if function == embedder {
+		env["MODEL_DIR"] = stacktest.ModelDir(t)
 	}
 	maps.Copy(env, changes)
 	maps.DeleteFunc(env, func(_, value string) bool { return value == "" })

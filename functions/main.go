@@ -103,6 +103,8 @@ func (d *deps) guard(a Access, h http.Handler) http.Handler {
 		return h
 	case Bearer:
 		return auth.Bearer(d.bearer, h)
+	case Caller:
+		return auth.Either(d.bearer, d.push, h)
 	default:
 		return d.push.Require(h)
 	}

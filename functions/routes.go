@@ -15,11 +15,12 @@ import (
 // is decided where the change is.
 type Access string
 
-// The three ways in.
+// The ways in.
 const (
 	Open    Access = "open"    // anybody: it reveals nothing, or asks for a secret itself
 	Bearer  Access = "bearer"  // a principal with a token of issue-token
 	Trusted Access = "trusted" // Pub/Sub or Scheduler, with an OpenID Connect token
+	Caller  Access = "caller"  // either of the two: a principal, or one of our own functions
 )
 
 // Route is one operation: where it is, which function serves it, who may call,
@@ -37,6 +38,7 @@ const (
 	createSkill = "create-skill"
 	createRole  = "create-role"
 	birthAgent  = "birth-agent"
+	embedder    = "embed"
 	issueToken  = "issue-token"
 	auditRun    = "audit-run"
 )
@@ -62,6 +64,12 @@ func Routes() []Route {
 		[]Route{
 			{"POST " + agents + "/{id}/assign-team", birthAgent, Bearer, "assignTeam", web.LimitBody},
 			{"POST /api/v1/auth/token", issueToken, Open, "issueToken", web.LimitForm},
+			{"GET /api/v1/search", embedder, Bearer, "search", 0},
+			{"POST /api/v1/similar", embedder, Bearer, "similarToText", web.LimitBody},
+			{"GET " + skills + "/{id}/similar", embedder, Bearer, "listSimilarSkills", 0},
+			{"GET " + jobRoles + "/{id}/similar", embedder, Bearer, "listSimilarJobRoles", 0},
+			{"GET " + industries + "/{id}/similar", embedder, Bearer, "listSimilarIndustries", 0},
+			{"POST /events/embed", embedder, Trusted, "embedEvent", web.LimitBody},
 			{"POST /events/sequence", auditRun, Trusted, "sequence", web.LimitBody},
 		},
 	)

@@ -49,7 +49,7 @@ job_role_skill
   embedder certifier auditor drift
                             +++. --.    ---.   ---.   -
   operator authenticator    ---. --.    ---.   ---.   -
-embedding
+embedding search_text
   writer reader             ++0. --.    ---.   ---.   -
   embedder drift            +++. ++.    +++.   +++.   -
   auditor                   +++. --.    ---.   ---.   -

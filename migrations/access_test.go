@@ -140,6 +140,9 @@ func (w *world) operationalProbes(t *testing.T) map[string]probe {
 		"embedding": {"entity_id = $1", without(w.rowsOf("skill"), platform), "text_sha256 = text_sha256", func(t *testing.T, q executor, c class, _ string) (tag, error) {
 			return insertEmbedding(t, q, w.bare["skill"][c].subject)
 		}, tenants},
+		"search_text": {"entity_id = $1", without(w.rowsOf("skill"), platform), "words = words", func(t *testing.T, q executor, c class, _ string) (tag, error) {
+			return insertSearchText(t, q, w.bare["skill"][c].subject)
+		}, tenants},
 		"job_role_skill": {"job_role_id = $1 AND skill_id = $2", requirements, "skill_id = skill_id", func(t *testing.T, q executor, c class, _ string) (tag, error) {
 			return w.insertRequirement(t, q, c, shared)
 		}, tenants},

@@ -144,6 +144,7 @@ func TestUpdatableColumnsAreTheseAlone(t *testing.T) {
 		"plant_operator principal": "authorities disabled_at name platform_authorities secret_hash",
 		"plant_embedder embedding": "text_sha256 vector vector_sha256",
 		"plant_drift embedding":    "text_sha256 vector vector_sha256",
+		"plant_embedder search_text": "lexemes words", "plant_drift search_text": "lexemes words",
 		"plant_auditor outbox":     "attempts available_at",
 	}
 	got := map[string]string{}

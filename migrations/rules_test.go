@@ -172,6 +172,9 @@ func TestVectorsAreSharedAsTheirEntity(t *testing.T) {
 	s := w.entities["skill"][own]
 	isShared := func() (is bool) {
 		require.NoError(t, tx.QueryRow(t.Context(), "SELECT shared FROM embedding WHERE entity_id = $1", s.id).Scan(&is))
+		var words bool
+		require.NoError(t, tx.QueryRow(t.Context(), "SELECT shared FROM search_text WHERE entity_id = $1", s.id).Scan(&words))
+		require.Equal(t, is, words)
 		return is
 	}
 	require.False(t, isShared())
@@ -304,7 +307,7 @@ func TestPoliciesAreEvaluatedOnce(t *testing.T) {
 	}
 	for _, table := range []string{
 		"entity", "skill", "job_role", "team", "agent", "industry", "amendment", "opening", "signature_batch",
-		"job_role_skill", "embedding",
+		"job_role_skill", "embedding", "search_text",
 	} {
 		p := plan("SELECT * FROM " + table)
 		require.Contains(t, p, "InitPlan", table)
@@ -319,8 +322,8 @@ func TestPoliciesAreEvaluatedOnce(t *testing.T) {
 	require.Contains(t, plan("SELECT * FROM entity WHERE shared"+page), "using entity_shared_created ")
 	require.Contains(t, plan("SELECT * FROM entity WHERE governance_agent_id = 'acme' AND entity_type = 'skill' AND deleted_at IS NULL"+
 		" AND name_key >= 'a' AND name_key < 'b' ORDER BY name_key LIMIT 10"), "using entity_name_taken ")
-	require.Contains(t, plan("SELECT * FROM embedding WHERE shared ORDER BY vector::halfvec(384) <=> array_fill(0.1, ARRAY[384])::halfvec(384) LIMIT 10"),
-		"using embedding_shared_hnsw ")
+	require.Contains(t, plan("SELECT * FROM embedding WHERE shared ORDER BY vector::halfvec(384) <#> array_fill(0.1, ARRAY[384])::halfvec(384) LIMIT 10"),
+		"using embedding_shared_ip ")
 	require.Contains(t, plan("SELECT * FROM embedding WHERE governance_agent_id = 'acme'"), "using embedding_own ")
 }
 

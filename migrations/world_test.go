@@ -98,6 +98,8 @@ func (w *world) addEntity(t *testing.T, tx pgx.Tx, kind string, c class) {
 	if kind == "skill" {
 		_, err := insertEmbedding(t, tx, s)
 		require.NoError(t, err)
+		_, err = insertSearchText(t, tx, s)
+		require.NoError(t, err)
 	}
 	if kind == "job_role" {
 		_, err := w.insertRequirement(t, tx, c, c)
@@ -137,6 +139,12 @@ func insertEmbedding(t *testing.T, q executor, s subject) (pgconn.CommandTag, er
 	return q.Exec(t.Context(), `INSERT INTO embedding (entity_id, model_id, vector, text_sha256, vector_sha256, entity_type,
 		governance_agent_id) VALUES ($1, 'm', array_fill(0.1, ARRAY[384])::vector, $2, $2, $3, $4)`,
 		s.id, make([]byte, 32), s.kind, s.owner)
+}
+
+func insertSearchText(t *testing.T, q executor, s subject) (pgconn.CommandTag, error) {
+	t.Helper()
+	return q.Exec(t.Context(), `INSERT INTO search_text (entity_id, lexemes, words, entity_type, governance_agent_id)
+		VALUES ($1, to_tsvector('english', 'weld'), 1, $2, $3)`, s.id, s.kind, s.owner)
 }
 
 func insertPrincipal(t *testing.T, q executor, id uuid.UUID, tenant string) (pgconn.CommandTag, error) {

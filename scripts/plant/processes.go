@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"github.com/dlai-sd/plant/scripts/localstack/gateway"
 	"github.com/dlai-sd/plant/scripts/localstack/port"
 	"github.com/dlai-sd/plant/scripts/localstack/proc"
+	"github.com/dlai-sd/plant/scripts/localstack/pubsub"
 	"github.com/dlai-sd/plant/scripts/localstack/scheduler"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/web"
@@ -36,6 +38,7 @@ var roles = map[string]string{ // a table that nobody changes
 	"create-skill": "plant_writer",
 	"create-role":  "plant_writer",
 	"birth-agent":  "plant_writer",
+	"embed":        "plant_embedder",
 	"audit-run":    "plant_auditor",
 	"issue-token":  "plant_authenticator",
 }
@@ -43,14 +46,56 @@ var roles = map[string]string{ // a table that nobody changes
 // startFunctions starts each function as a process of its own, the gateway in
 // front of them, and the scheduler.
 func (s *stack) startFunctions(ctx context.Context) error {
-	targets, err := s.superviseAll(ctx)
+	if err := s.superviseAll(ctx); err != nil {
+		return err
+	}
+	if err := s.startGateway(s.targets); err != nil {
+		return err
+	}
+	return s.startScheduler(ctx, s.targets)
+}
+
+// embedPort is where callers of the embedding service know it.
+const embedPort = 8005
+
+// choosePorts gives each function its address. It is done before anything starts:
+// Pub/Sub is told where to push to before there is anybody.
+func (s *stack) choosePorts() error {
+	s.ports, s.targets = map[string]int{}, map[string]string{}
+	for _, r := range s.routes {
+		s.ports[r.Function] = 0
+	}
+	free, err := port.Free(len(s.ports))
 	if err != nil {
 		return err
 	}
-	if err := s.startGateway(targets); err != nil {
-		return err
+	for _, name := range slices.Sorted(maps.Keys(s.ports)) {
+		s.ports[name], free = free[0], free[1:]
+		if name == "embed" && !port.Taken(embedPort) {
+			s.ports[name] = embedPort
+		}
+		s.targets[name] = "http://127.0.0.1:" + strconv.Itoa(s.ports[name])
 	}
-	return s.startScheduler(ctx, targets)
+	return nil
+}
+
+// embedFilter lets through what changes an entity's meaning.
+const embedFilter = `attributes.type = "plant.skill.created" OR attributes.type = "plant.skill.evolved"` +
+	` OR attributes.type = "plant.job_role.created" OR attributes.type = "plant.job_role.evolved"` +
+	` OR attributes.type = "plant.industry.created" OR attributes.type = "plant.industry.evolved"`
+
+// subscriptions are who is pushed what, as in the cloud.
+func (s *stack) subscriptions() []pubsub.Subscription {
+	push := func(function, path, filter string) pubsub.Subscription {
+		return pubsub.Subscription{
+			Name: function, Topic: eventsTopic, Filter: filter, PushURL: s.targets[function] + path, Audience: pushAudience,
+			MaxAttempts: 20, MinBackoff: time.Second, MaxBackoff: time.Minute, DeadLetterTopic: deadTopic,
+		}
+	}
+	return []pubsub.Subscription{
+		push("embed", "/events/embed", embedFilter),
+		{Name: deadSubscription, Topic: deadTopic},
+	}
 }
 
 func (s *stack) functionsBinary() (string, error) {
@@ -84,33 +129,21 @@ func readRoutes(ctx context.Context, binary string) ([]route, error) {
 	return routes, nil
 }
 
-func (s *stack) superviseAll(ctx context.Context) (map[string]string, error) {
-	var names []string
-	for _, r := range s.routes {
-		if !slices.Contains(names, r.Function) {
-			names = append(names, r.Function)
-		}
-	}
-	ports, err := port.Free(len(names))
-	if err != nil {
-		return nil, err
-	}
-	targets := map[string]string{}
-	for i, name := range names {
-		targets[name] = "http://127.0.0.1:" + strconv.Itoa(ports[i])
+func (s *stack) superviseAll(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(s.ports)) {
 		running, err := proc.Supervise(ctx, proc.Service{
 			Spec: proc.Spec{
-				Name: name, Path: s.binary, Env: s.environment(name, ports[i]), Output: s.logs.writer(name),
+				Name: name, Path: s.binary, Env: s.environment(name, s.ports[name]), Output: s.logs.writer(name),
 			},
-			ReadyURL: targets[name] + "/ready", Logger: slog.New(slog.NewTextHandler(s.logs.writer("stack"), nil)),
+			ReadyURL: s.targets[name] + "/ready", Logger: slog.New(slog.NewTextHandler(s.logs.writer("stack"), nil)),
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		s.closing(name, running.Stop)
 		s.watch(name, running.Done())
 	}
-	return targets, nil
+	return nil
 }
 
 // environment is all that a function is told, and only what it needs.
@@ -124,7 +157,7 @@ func (s *stack) environment(function string, listen int) []string {
 		"TOKEN_ISSUER=" + localIssuer, "TOKEN_AUDIENCE=" + localAudience,
 		"PUBSUB_EMULATOR_HOST=" + s.pubsub.Addr(), "PUBSUB_TOPIC=" + eventsTopic,
 		"OIDC_ISSUER=" + s.issuer.URL(), "PUSH_AUDIENCE=" + pushAudience, "PUSH_SERVICE_ACCOUNT=" + pushAccount,
-		"CORS_ORIGINS=http://localhost:3000,http://127.0.0.1:3000",
+		"CORS_ORIGINS=http://localhost:3000,http://127.0.0.1:3000", "MODEL_DIR=" + st.ModelDir, "EMBED_URL=" + s.targets["embed"],
 	}
 }
 

@@ -166,6 +166,20 @@ func (s *stack) startRedis(ctx context.Context) error {
 	return nil
 }
 
+// fetchModel fetches the embedding model, or takes the folder that MODEL_DIR names.
+func (s *stack) fetchModel(ctx context.Context) error {
+	if s.app.settings.ModelDir != "" {
+		return nil
+	}
+	fetcher, err := s.fetcher()
+	if err != nil {
+		return err
+	}
+	folder, err := fetcher.Fetch(ctx, parts.Model())
+	s.app.settings.ModelDir = parts.ModelDir(folder)
+	return advise(err, "mend that, choose another cache folder with PLANT_CACHE, or set MODEL_DIR to a folder with model.safetensors and vocab.txt")
+}
+
 // answers reports whether a Redis can be reached. Its errors do not repeat the
 // address, which may hold a password.
 func answers(ctx context.Context, address string) error {

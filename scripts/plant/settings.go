@@ -29,6 +29,9 @@ type settings struct {
 	WriterURL   string `json:"writer_url" env:"PLANT_WRITER_DATABASE_URL, overwrite"`
 
 	CertifierURL string `json:"certifier_url" env:"PLANT_CERTIFIER_DATABASE_URL, overwrite"`
+	EmbedderURL  string `json:"embedder_url" env:"PLANT_EMBEDDER_DATABASE_URL, overwrite"`
+	ModelDir     string `json:"model_dir" env:"MODEL_DIR, overwrite"`
+	PubSub       string `json:"pubsub" env:"PUBSUB_EMULATOR_HOST, overwrite"`
 
 	Project       string `json:"project" env:"GOOGLE_CLOUD_PROJECT, overwrite"`
 	Origin        string `json:"origin" env:"PLANT_ORIGIN, overwrite"`

@@ -35,6 +35,8 @@ const (
 	pushAccount   = "push@plant-local.iam.gserviceaccount.com"
 	eventsTopic   = "plant-events"
 	deadTopic     = "plant-dead-letter"
+
+	deadSubscription = "plant-dead-letter-pull"
 )
 
 // stack is everything that plant run starts, in the order of starting; it stops
@@ -48,8 +50,10 @@ type stack struct {
 	closers []closer
 	holds   bool // the data folder is ours
 
-	binary string // of the functions
-	routes []route
+	binary  string // of the functions
+	routes  []route
+	ports   map[string]int    // by function
+	targets map[string]string // their base URLs
 
 	passwords map[string]string // of the database's roles
 	keyring   map[domain.KeyUse]string
@@ -97,6 +101,7 @@ func (s *stack) start(ctx context.Context) error {
 		{"origin", s.readOrigin},
 		{"PostgreSQL", s.startPostgres},
 		{"Redis", s.startRedis},
+		{"embedding model", s.fetchModel},
 		{"Secret Manager", s.startSecrets},
 		{"Pub/Sub", s.startPubSub},
 		{"schema", s.migrate},
@@ -125,8 +130,10 @@ func (s *stack) prepare(ctx context.Context) error {
 	if s.binary, err = s.functionsBinary(); err != nil {
 		return err
 	}
-	s.routes, err = readRoutes(ctx, s.binary)
-	return err
+	if s.routes, err = readRoutes(ctx, s.binary); err != nil {
+		return err
+	}
+	return s.choosePorts()
 }
 
 // stop ends everything in the reverse order of starting. The addresses go
@@ -166,7 +173,7 @@ func (s *stack) readOrigin(context.Context) error {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	s.app.settings = settings{
-		Token: s.app.settings.Token, Origin: origin, Project: localProject, TokenIssuer: localIssuer, TokenAudience: localAudience,
+		Token: s.app.settings.Token, ModelDir: s.app.settings.ModelDir, Origin: origin, Project: localProject, TokenIssuer: localIssuer, TokenAudience: localAudience,
 	}
 	return nil
 }
@@ -188,14 +195,14 @@ func (s *stack) startPubSub(ctx context.Context) error {
 	}
 	s.closing("OpenID Connect issuer", s.issuer.Stop)
 	s.pubsub, err = pubsub.Start(ctx, pubsub.Options{
-		Project: localProject, Topics: []string{eventsTopic, deadTopic},
-		Subscriptions: []pubsub.Subscription{{Name: "plant-dead-letter-pull", Topic: deadTopic}},
-		Token:         s.token, Logger: slog.New(slog.NewTextHandler(s.logs.writer("pubsub"), nil)),
+		Project: localProject, Topics: []string{eventsTopic, deadTopic}, Subscriptions: s.subscriptions(),
+		Token: s.token, Logger: slog.New(slog.NewTextHandler(s.logs.writer("pubsub"), nil)),
 	})
 	if err != nil {
 		return err
 	}
 	s.closing("Pub/Sub", s.pubsub.Stop)
+	s.app.settings.PubSub = s.pubsub.Addr()
 	return nil
 }
 
@@ -206,6 +213,7 @@ func (s *stack) migrate(ctx context.Context) error {
 	st := &s.app.settings
 	st.MigratorURL, st.OperatorURL = s.database("plant_migrator"), s.database("plant_operator")
 	st.WriterURL, st.CertifierURL = s.database("plant_writer"), s.database("plant_certifier")
+	st.EmbedderURL = s.database("plant_embedder")
 	return migrations.Up(ctx, st.MigratorURL, func(name string) { fmt.Fprintf(s.app.stderr, "    %s\n", name) })
 }
 

@@ -2,15 +2,18 @@ package auth
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-json-experiment/json"
 	"golang.org/x/time/rate"
 
 	"github.com/dlai-sd/plant/shared/domain"
@@ -97,6 +100,30 @@ func (o *OIDC) Require(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// Either serves next to principals and to the service accounts. Which of the two a
+// token claims to be only says who judges it: a principal's names our own type
+// (RFC 8725 §3.11), and both judges insist on all else.
+func Either(v *Verifier, o *OIDC, next http.Handler) http.Handler {
+	principal, service := Bearer(v, next), o.Require(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, err := bearerToken(r)
+		if err != nil || len(token) > maxToken || claimsOurType(token) {
+			principal.ServeHTTP(w, r)
+			return
+		}
+		service.ServeHTTP(w, r)
+	})
+}
+
+func claimsOurType(token string) bool {
+	first, _, _ := strings.Cut(token, ".")
+	header, err := base64.RawURLEncoding.DecodeString(first)
+	var h struct {
+		Type string `json:"typ"`
+	}
+	return err == nil && json.Unmarshal(header, &h) == nil && h.Type == tokenType
 }
 
 // judge checks what the library leaves to its user.

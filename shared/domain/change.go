@@ -77,7 +77,8 @@ func (r JobRole) sorted() Facts {
 }
 
 // Evolve replaces an entity's own fields and what a caller may set. Changing
-// the facts of a certified or active entity puts it back under review.
+// the facts of a certified or active entity puts it back under review; changing
+// what it means takes its embedding away, until it has one of the new text.
 type Evolve struct {
 	Facts    Facts
 	Settable Settable
@@ -108,6 +109,31 @@ func (c Evolve) Apply(e Entity) (Entity, error) {
 		next.Governed.Status = UnderReview
 		next.Governed.GenesisCertification = nil // of what it no longer is
 	}
+	if e.Facts.Label() != next.Facts.Label() || e.Facts.Text() != next.Facts.Text() {
+		next.Governed.Embedding = nil
+	}
+	return next, nil
+}
+
+// Embed says which vector stands for what an entity means now.
+type Embed struct{ Embedding Embedding }
+
+// Name implements Change.
+func (Embed) Name() string { return ChangeEmbedded }
+
+// Needs implements Change: nobody may ask for it, the system does it.
+func (Embed) Needs(Entity) []Authority { return []Authority{Operator} }
+
+// Apply implements Change. An entity that is archived, or not searched, gets none.
+func (c Embed) Apply(e Entity) (Entity, error) {
+	switch {
+	case !e.Living():
+		return Entity{}, Refuse(CodeGone, "archived: it is not searched any more")
+	case e.Facts.Text() == "":
+		return Entity{}, Refuse(CodeMalformed, "a %s is not searched by meaning", e.Kind())
+	}
+	next := e
+	next.Governed.Embedding = &c.Embedding
 	return next, nil
 }
 

@@ -28,6 +28,10 @@ type Config struct {
 	Name     string // database name, with Instance
 	Pool     int    // connections at most, ≥ 1
 	Function string // application_name
+
+	// CrossTenant says that the role reads what all tenants own: what it reads on
+	// behalf of one, it reads as plant_reader.
+	CrossTenant bool
 }
 
 // Waits that end in ErrUnavailable instead of piling up.
@@ -42,8 +46,9 @@ const (
 // use. A transaction holds exactly one connection: with a pool of one, nothing
 // inside a transaction may ask for another.
 type DB struct {
-	pool   *pgxpool.Pool
-	dialer *cloudsqlconn.Dialer
+	pool        *pgxpool.Pool
+	dialer      *cloudsqlconn.Dialer
+	crossTenant bool
 }
 
 // Open prepares the pool; connections are made when they are first needed.
@@ -57,7 +62,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, errors.New("open database: the address is not a Postgres URL or DSN") // never the address: it may hold a password
 	}
-	db := &DB{}
+	db := &DB{crossTenant: c.CrossTenant}
 	if c.Instance != "" {
 		if db.dialer, err = dialer(ctx); err != nil {
 			return nil, err

@@ -26,6 +26,7 @@ var (
 	ErrCycle           = errors.New("an entity would be its own ancestor")
 	ErrTeamEmpty       = errors.New("a living team would be without an agent")
 	ErrTeamRole        = errors.New("the team has another job role, or there is no such team")
+	ErrHandled         = errors.New("the event was handled before")
 	ErrReference       = errors.New("a reference is absent or hidden")
 	ErrDeadlock        = errors.New("two writes waited for each other, and this one gave way")
 )
@@ -49,6 +50,7 @@ var byConstraint = map[string]error{
 	"agent_team_fkey":          ErrTeamRole,
 	"signing_key_key_id_taken": ErrKeyKnown,
 	"idempotency_key_used":     ErrKeyUsed,
+	"inbox_pkey":               ErrHandled,
 	"amendment_pkey":           ErrStale,
 }
 

@@ -150,15 +150,20 @@ JOIN public.opening o ON o.entity_id = p.id AND o.seq = p.version
 ORDER BY p.sort_key ` + s.direction + `, p.id ` + s.direction, values
 }
 
-func scanListed(row pgx.CollectableRow) (Listed, error) {
+func scanListed(row pgx.CollectableRow) (Listed, error) { return scanListedAnd(row) }
+
+// scanListedAnd scans what every list of entities selects, and what comes behind it.
+func scanListedAnd(row pgx.CollectableRow, more ...any) (Listed, error) {
 	var l Listed
 	var id domain.ID
 	var kind domain.Kind
 	var owner, state string
 	var head domain.Head
 	var hash, etag, constitution []byte
-	if err := row.Scan(&id, &kind, &owner, &head.Version, &hash, &etag, &constitution, &head.CreatedAt, &head.UpdatedAt,
-		&l.SortKey, &state); err != nil {
+	fields := []any{
+		&id, &kind, &owner, &head.Version, &hash, &etag, &constitution, &head.CreatedAt, &head.UpdatedAt, &l.SortKey, &state,
+	}
+	if err := row.Scan(append(fields, more...)...); err != nil {
 		return l, err
 	}
 	e, err := domain.ReadState(kind, id, owner, []byte(state))

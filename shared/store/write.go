@@ -55,13 +55,21 @@ type Write struct {
 	Events      []Event
 	Children    map[domain.Kind][]domain.ID // whose parent changed: no cycles
 	Teams       []domain.ID                 // that must have a living agent when this is done
+	Vectors     []Vector                    // of the same entities, or of others
+	Receipt     *Receipt                    // of the event whose effect this is
+}
+
+// Receipt says that a consumer has handled an event.
+type Receipt struct {
+	Consumer string
+	EventID  string // ce-id
 }
 
 // Append is the line that writes: one round trip, one implicit transaction. No
 // lock is held while signing, so two writers can have signed the same place of
 // a chain; the primary key and the foreign key to the predecessor let one
 // through and the other gets ErrStale. A repeat of an idempotency key waits for
-// the first and gets ErrKeyUsed. A crash before the commit leaves nothing, one
+// the first and gets ErrKeyUsed; a repeat of an event ErrHandled. A crash before the commit leaves nothing, one
 // after it leaves everything, the outbox row included.
 func (db *DB) Append(ctx context.Context, w Write) error {
 	slices.SortStableFunc(w.Rows, inLockOrder)
@@ -74,10 +82,14 @@ func (db *DB) Append(ctx context.Context, w Write) error {
 		b.Queue(insertIdempotencyKey,
 			w.Principal, i.Route, i.Key, i.BodyHash[:], string(i.EntityID), i.Seq, i.Items)
 	}
+	if r := w.Receipt; r != nil {
+		b.Queue(`INSERT INTO public.inbox (consumer, ce_id) VALUES ($1, $2)`, r.Consumer, r.EventID)
+	}
 	queueReferences(&b, w.References)
 	if err := queueRows(&b, w.Rows); err != nil {
 		return err
 	}
+	queueVectors(&b, w.Vectors)
 	queueEvents(&b, w.Events)
 	for _, kind := range slices.Sorted(maps.Keys(w.Children)) {
 		b.Queue(`SELECT public.require_no_cycle($1::uuid[], $2)`, texts(w.Children[kind]), string(kind))

@@ -10,6 +10,8 @@
 // Without them the package's test process starts its own servers at the first
 // use. Servers that cannot start fail the test; it never skips.
 //
+// TEST_MODEL_DIR names the folder of the embedding model; see ModelDir.
+//
 // PLANT_CACHE names the folder of the downloaded parts, TEST_POSTGRES_VERSION
 // the major version to start, 16 or 18.
 package stacktest

@@ -19,6 +19,7 @@ type readIn struct {
 	version int64     // 0: not asked for
 	at      time.Time // zero: not asked for
 	known   string    // If-None-Match, answered only for the past
+	vector  bool      // include=embedding_384
 }
 
 // past reports whether the request is about a version that never changes.
@@ -29,16 +30,22 @@ func decodeRead(r *http.Request) (readIn, error) {
 	if err != nil {
 		return readIn{}, err
 	}
-	q, err := web.Query(r, "version", "at")
+	q, err := web.Query(r, "version", "at", "include")
 	if err != nil {
 		return readIn{}, err
 	}
-	in := readIn{who: who, known: r.Header.Get("If-None-Match")}
+	in := readIn{who: who, known: r.Header.Get("If-None-Match"), vector: q.Get("include") == includeVector}
+	if q.Has("include") && !in.vector {
+		return in, web.Refuse(domain.CodeMalformed, "include is %s.", includeVector)
+	}
 	if in.id, err = idOf(r); err != nil {
 		return in, err
 	}
 	if q.Has("version") && q.Has("at") {
 		return in, web.Refuse(domain.CodeMalformed, "Ask for a version or for a moment, not for both.")
+	}
+	if in.vector && (q.Has("version") || q.Has("at")) {
+		return in, web.Refuse(domain.CodeMalformed, "A vector is that of the newest version alone.")
 	}
 	if q.Has("version") {
 		if in.version, err = versionOf(q, "version"); err != nil {
@@ -61,9 +68,15 @@ func versionOf(q url.Values, name string) (int64, error) {
 	return version, nil
 }
 
-// Read is an entity with its ETag.
+// includeVector is what include can name.
+const includeVector = "embedding_384"
+
+// Read is an entity with its ETag, and its vector if that was asked for and there
+// is one.
 type Read[F domain.Facts] struct {
 	Full[F]
+
+	*Vector
 
 	etag      string
 	unchanged bool
@@ -88,9 +101,31 @@ func (r Resource[F]) Get() http.Handler {
 			return Read[F]{}, problemOf(err)
 		}
 		full, err := fullOf[F](s)
+		if err != nil {
+			return Read[F]{}, err
+		}
 		etag := hexOf(s.Entity.Head.ETag)
-		return Read[F]{full, etag, in.past() && in.known == web.ETag(etag)}, err
+		out := Read[F]{Full: full, etag: etag, unchanged: in.past() && in.known == web.ETag(etag)}
+		if in.vector {
+			out.Vector, err = r.vector(ctx, in.who, s)
+		}
+		return out, err
 	})
+}
+
+// Vector is what stands for an entity in search, unless it has none yet.
+type Vector struct {
+	Embedding384 []float32 `json:"embedding_384"`
+}
+
+// vector is that of the model which the entity's state names.
+func (r Resource[F]) vector(ctx context.Context, who auth.Principal, s store.Snapshot) (*Vector, error) {
+	named := s.Entity.Governed.Embedding
+	if named == nil {
+		return &Vector{}, nil
+	}
+	v, err := r.service.StoredVector(ctx, who, r.kind(), s.Entity.ID, named.ModelID)
+	return &Vector{v.Values}, err
 }
 
 func (r Resource[F]) read(ctx context.Context, in readIn) (store.Snapshot, error) {

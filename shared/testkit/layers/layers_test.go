@@ -28,11 +28,13 @@ var ranks = map[string]int{
 	"shared/web/openapi":      4,
 	"shared/keys":             5,
 	"shared/store":            5,
+	"shared/embedding/minilm": 5,
 	"shared/auth":             6,
 	"shared/event":            6,
 	"shared/embedding":        6,
 	"shared/registry":         7,
 	"shared/registry/api":     8,
+	"shared/registry/vectors": 8,
 }
 
 // forTests are packages that only tests import.

@@ -1,10 +1,12 @@
-// Teststack starts one PostgreSQL and one Redis for a whole test run, tells
-// the tests where they are, and stops them however the run ends:
+// Teststack starts one PostgreSQL and one Redis for a whole test run, fetches
+// the embedding model, tells the tests where they are, and stops the servers
+// however the run ends:
 //
 //	go run ./scripts/localstack/cmd/teststack -- go test ./...
 //
 // DATABASE_URL or TEST_POSTGRES_URL (a superuser's), and REDIS_URL or
-// TEST_REDIS_URL name servers to use instead. The exit code is the command's.
+// TEST_REDIS_URL name servers to use instead, TEST_MODEL_DIR a folder with the
+// model. The exit code is the command's.
 package main
 
 import (

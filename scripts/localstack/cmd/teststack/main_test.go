@@ -39,7 +39,7 @@ func command(ctx context.Context, args ...string) *exec.Cmd {
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
-		case "DATABASE_URL", "REDIS_URL", "TEST_POSTGRES_URL", "TEST_REDIS_URL":
+		case "DATABASE_URL", "REDIS_URL", "TEST_POSTGRES_URL", "TEST_REDIS_URL", "TEST_MODEL_DIR":
 		default:
 			cmd.Env = append(cmd.Env, v)
 		}
@@ -124,11 +124,11 @@ func TestNothingOutlivesAKilledTeststack(t *testing.T) {
 
 func TestGivenServersAreUsed(t *testing.T) {
 	t.Parallel()
-	cmd := command(t.Context(), "--", "sh", "-c", `echo "$TEST_POSTGRES_URL $TEST_REDIS_URL"`)
-	cmd.Env = append(cmd.Env, "DATABASE_URL=postgres://given/x", "REDIS_URL=redis://given/0")
+	cmd := command(t.Context(), "--", "sh", "-c", `echo "$TEST_POSTGRES_URL $TEST_REDIS_URL $TEST_MODEL_DIR"`)
+	cmd.Env = append(cmd.Env, "DATABASE_URL=postgres://given/x", "REDIS_URL=redis://given/0", "TEST_MODEL_DIR=given/model")
 	out, err := cmd.Output()
 	require.NoError(t, err)
-	require.Equal(t, "postgres://given/x redis://given/0\n", string(out))
+	require.Equal(t, "postgres://given/x redis://given/0 given/model\n", string(out))
 }
 
 func TestUsageAndUnknownCommand(t *testing.T) {

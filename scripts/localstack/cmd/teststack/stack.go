@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/dlai-sd/plant/scripts/localstack/ephemeral"
+	"github.com/dlai-sd/plant/scripts/localstack/parts"
 	"github.com/dlai-sd/plant/scripts/localstack/postgres"
 	"github.com/dlai-sd/plant/scripts/localstack/redis"
 )
@@ -18,6 +19,7 @@ type stack struct {
 	redis       *redis.Server
 	postgresURL string
 	redisURL    string
+	modelDir    string
 }
 
 // start starts what no variable names.
@@ -39,11 +41,24 @@ func (s *stack) start(ctx context.Context, opts ephemeral.Options) (err error) {
 		}
 		s.redisURL = s.redis.URL()
 	}
+	return s.fetchModel(ctx, opts.Fetcher)
+}
+
+// fetchModel downloads the embedding model unless a variable names it.
+func (s *stack) fetchModel(ctx context.Context, fetcher parts.Fetcher) error {
+	if s.modelDir = given("TEST_MODEL_DIR"); s.modelDir != "" {
+		return nil
+	}
+	folder, err := fetcher.Fetch(ctx, parts.Model())
+	if err != nil {
+		return err
+	}
+	s.modelDir = parts.ModelDir(folder)
 	return nil
 }
 
 func (s *stack) environment() []string {
-	return []string{"TEST_POSTGRES_URL=" + s.postgresURL, "TEST_REDIS_URL=" + s.redisURL}
+	return []string{"TEST_POSTGRES_URL=" + s.postgresURL, "TEST_REDIS_URL=" + s.redisURL, "TEST_MODEL_DIR=" + s.modelDir}
 }
 
 func (s *stack) stop(ctx context.Context) error {

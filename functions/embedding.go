@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dlai-sd/plant/functions/embed"
+	"github.com/dlai-sd/plant/shared/embedding"
+	"github.com/dlai-sd/plant/shared/embedding/minilm"
+	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/registry/vectors"
+	"github.com/dlai-sd/plant/shared/web"
+)
+
+// openEmbed opens the function that knows the model.
+func (d *deps) openEmbed(ctx context.Context) (function, error) {
+	recipes, err := d.recipes()
+	if err != nil {
+		return function{}, err
+	}
+	if err := inOrder(ctx, d.openDatabase, d.openTopic, d.openSigner, d.openBearer, d.openPush); err != nil {
+		return function{}, err
+	}
+	s, err := registry.New(registry.Config{DB: d.db, Keys: d.signer, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log})
+	if err != nil {
+		return function{}, err
+	}
+	embedder, err := d.openModel(ctx)
+	if err != nil {
+		return function{}, err
+	}
+	service := embed.Service{
+		Registry: s, Embedder: embedder, Dead: d.dead.DeadLetter,
+		Maker: vectors.New(s, d.db, embedder.Vectors, recipes),
+	}
+	return function{
+		handlers: service.Handlers(),
+		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()},
+	}, nil
+}
+
+// recipes are how vectors are made: the one in use, and the next if one is being
+// filled.
+func (d *deps) recipes() ([]embedding.Recipe, error) {
+	inUse, err := embedding.FindRecipe(d.cfg.Model)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: EMBED_MODEL: %w", err)
+	}
+	if d.cfg.NextModel == "" {
+		return []embedding.Recipe{inUse}, nil
+	}
+	next, err := embedding.FindRecipe(d.cfg.NextModel)
+	if err == nil && next.ModelID == inUse.ModelID {
+		err = errors.New("it is the one in use")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration: EMBED_NEXT_MODEL: %w", err)
+	}
+	return []embedding.Recipe{inUse, next}, nil
+}
+
+// openModel reads the model, and prepares the cache if there is one. A cache that
+// cannot be reached is no fault: answers do not depend on it.
+func (d *deps) openModel(ctx context.Context) (*embedding.Embedder, error) {
+	if err := need(d.cfg.Function, map[string]string{"MODEL_DIR": d.cfg.ModelDir}); err != nil {
+		return nil, err
+	}
+	model, err := minilm.Open(d.cfg.ModelDir, minilm.Options{Threads: d.cfg.Threads})
+	if err != nil {
+		return nil, err
+	}
+	d.closers = append(d.closers, model.Close)
+	if !model.Accelerated() {
+		d.log.WarnContext(ctx, "this machine lacks AVX2 and FMA: embeddings take ten times longer")
+	}
+	return &embedding.Embedder{Model: model}, nil
+}

@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package minilm
+
+func adviseHuge([]byte) {}

@@ -1,0 +1,70 @@
+package registry
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+
+	"github.com/dlai-sd/plant/shared/auth"
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/store"
+)
+
+// Meaning is an entity with the vectors that stand for its present text: the
+// first is what its state shall name, the others wait for their model's turn.
+type Meaning struct {
+	Entity  domain.Entity
+	Vectors []store.Vector
+}
+
+// Embed records vectors, and the receipt of the event that asked for them, in one
+// transaction: an `embedded` amendment for each entity whose state does not name
+// its first vector yet, under one signature. An entity that changed meanwhile is
+// store.ErrStale, an event that was handled before store.ErrHandled; nothing is
+// written then.
+func (s *Service) Embed(ctx context.Context, req Request, meanings []Meaning, receipt *store.Receipt) error {
+	var plans []plan
+	w := store.Write{Receipt: receipt}
+	for _, m := range meanings {
+		w.Vectors = append(w.Vectors, m.Vectors...)
+		first := m.Vectors[0]
+		named := domain.Embedding{
+			ModelID: first.ModelID, TextSHA256: hex.EncodeToString(first.TextSHA256[:]), VectorSHA256: hex.EncodeToString(first.VectorSHA256[:]),
+		}
+		if now := m.Entity.Governed.Embedding; now != nil && *now == named {
+			continue
+		}
+		change := domain.Embed{Embedding: named}
+		next, err := change.Apply(m.Entity)
+		if err != nil {
+			return err
+		}
+		plans = append(plans, plan{before: &m.Entity, after: next, change: change.Name()})
+	}
+	_, err := s.append(ctx, req, w, plans, nil)
+	if err != nil && !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrHandled) {
+		return refusal(err, nil)
+	}
+	return err
+}
+
+// Search returns what comes nearest to what is looked for, as the caller may see
+// it now.
+func (s *Service) Search(ctx context.Context, who auth.Principal, q store.Search) ([]store.Hit, error) {
+	hits, err := s.db.Search(ctx, who.GovernanceAgent, q)
+	return hits, refusal(err, nil)
+}
+
+// StoredVector returns an entity's vector of a model as the caller may see it;
+// Values is nil while there is none.
+func (s *Service) StoredVector(ctx context.Context, who auth.Principal, kind domain.Kind, id domain.ID, model string) (store.Vector, error) {
+	tenant, err := s.reader(ctx, who, id)
+	if err != nil {
+		return store.Vector{}, err
+	}
+	v, err := s.db.StoredVector(ctx, tenant, id, model)
+	if err == nil && kind != "" && v.Kind != kind {
+		err = store.ErrNotFound
+	}
+	return v, refusal(err, nil)
+}

@@ -1,0 +1,162 @@
+// Package vectors gives entities the vectors by which they are found: one at a
+// time when an event says that one changed, together with whatever else waits,
+// and all that lack one in bulk. The work may stop anywhere and be done twice:
+// what an entity's state names is what counts, and it is read again each time.
+package vectors
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/embedding"
+	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/store"
+)
+
+const (
+	consumer  = "embed"
+	batchSize = 64  // entities of one transaction when an event brings others along
+	bulkSize  = 256 // and in bulk
+	tries     = 5   // of an entity that changes while its vector is made
+)
+
+// Texts computes the embeddings of texts, in their order.
+type Texts func(ctx context.Context, texts []string) ([][]float32, error)
+
+// Maker makes vectors and records them. It is safe for concurrent use; one batch
+// is made at a time, so that the events of a bulk write find their work done by
+// the first of them.
+type Maker struct {
+	registry *registry.Service
+	db       *store.DB
+	texts    Texts
+	models   []embedding.Recipe
+
+	turn sync.Mutex
+}
+
+// New makes a Maker. The database is read by a role that sees all tenants' entities.
+// Of the recipes the first is the one that states name and search uses, the others
+// are being filled for later.
+func New(s *registry.Service, db *store.DB, texts Texts, models []embedding.Recipe) *Maker {
+	return &Maker{registry: s, db: db, texts: texts, models: models}
+}
+
+// Handle does what an event of a created or changed entity asks for. An entity
+// that does not exist is a permanent failure; one that needs nothing is done.
+func (m *Maker) Handle(ctx context.Context, e event.Event) error {
+	receipt := store.Receipt{Consumer: consumer, EventID: e.ID}
+	id := domain.ID(e.Data.EntityID)
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	for range tries {
+		err := m.once(ctx, e, id, receipt)
+		if !errors.Is(err, store.ErrStale) {
+			return err
+		}
+	}
+	return fmt.Errorf("entity %s changes faster than it can be embedded", id)
+}
+
+// once reads the entity as it stands and embeds it with others that wait. If one
+// of those changed meanwhile, the next try takes it alone.
+func (m *Maker) once(ctx context.Context, e event.Event, id domain.ID, receipt store.Receipt) error {
+	heads, err := m.db.Heads(ctx, "", []domain.ID{id})
+	if err != nil {
+		return err
+	}
+	entity, ok := heads[id]
+	if !ok {
+		return event.Permanent(errors.New("there is no such entity"))
+	}
+	if !m.needed(entity) {
+		return m.db.MarkHandled(ctx, receipt)
+	}
+	batch := []domain.Entity{entity}
+	if waiting, err := m.db.AwaitingEmbedding(ctx, zeroID, batchSize); err == nil && len(waiting) > 1 {
+		batch = append(batch, slices.DeleteFunc(waiting, func(w domain.Entity) bool { return w.ID == id })...)
+	}
+	req := registry.Request{Who: registry.System(consumer), RequestID: e.RequestID, Traceparent: e.Traceparent}
+	err = m.record(ctx, req, batch, &receipt)
+	if errors.Is(err, store.ErrStale) && len(batch) > 1 {
+		err = m.record(ctx, req, batch[:1], &receipt)
+	}
+	if errors.Is(err, store.ErrHandled) {
+		return nil
+	}
+	return err
+}
+
+// zeroID stands before every id.
+const zeroID domain.ID = "00000000-0000-0000-0000-000000000000"
+
+// needed reports whether an entity's state does not name a vector of its present
+// text by the first recipe.
+func (m *Maker) needed(e domain.Entity) bool {
+	if !e.Living() || e.Facts.Text() == "" {
+		return false
+	}
+	named := e.Governed.Embedding
+	return named == nil || named.ModelID != m.models[0].ModelID || named.TextSHA256 != hexSHA256(e.Facts.Text())
+}
+
+func hexSHA256(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+
+// record makes the vectors of entities by every recipe and writes them.
+func (m *Maker) record(ctx context.Context, req registry.Request, entities []domain.Entity, receipt *store.Receipt) error {
+	meanings, err := m.meanings(ctx, entities, m.models)
+	if err != nil {
+		return err
+	}
+	return m.registry.Embed(ctx, req, meanings, receipt)
+}
+
+func (m *Maker) meanings(ctx context.Context, entities []domain.Entity, models []embedding.Recipe) ([]registry.Meaning, error) {
+	meanings := make([]registry.Meaning, len(entities))
+	described := make([]embedding.Described, len(entities))
+	for i, e := range entities {
+		meanings[i].Entity = e
+		described[i] = embedding.Described{Name: e.Facts.Label(), Text: e.Facts.Text()}
+	}
+	for _, model := range models {
+		values, err := model.Vectors(ctx, m.texts, described)
+		if err != nil {
+			return nil, fmt.Errorf("compute %d vectors: %w", len(entities), err)
+		}
+		for i, e := range entities {
+			text := e.Facts.Text()
+			meanings[i].Vectors = append(meanings[i].Vectors, store.Vector{
+				EntityID: e.ID, Kind: e.Kind(), ModelID: model.ModelID, Text: text, TextSHA256: sha256.Sum256([]byte(text)),
+				VectorSHA256: embedding.VectorHash(values[i]), Values: values[i],
+			})
+		}
+	}
+	return meanings, nil
+}
+
+// Query returns the vector by which a text is looked for.
+func (m *Maker) Query(ctx context.Context, text string) ([]float32, error) {
+	values, err := m.texts(ctx, []string{text})
+	if err != nil {
+		return nil, err
+	}
+	return values[0], nil
+}
+
+// Like returns the vector that an entity of this name and text would have.
+func (m *Maker) Like(ctx context.Context, name, text string) ([]float32, error) {
+	values, err := m.models[0].Vectors(ctx, m.texts, []embedding.Described{{Name: name, Text: text}})
+	if err != nil {
+		return nil, err
+	}
+	return values[0], nil
+}
+
+// ModelID is whose vectors are searched.
+func (m *Maker) ModelID() string { return m.models[0].ModelID }
