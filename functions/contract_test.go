@@ -216,7 +216,7 @@ func TestEveryOperationIsServed(t *testing.T) {
 		}](t, s.get(t, "", "/ready"))
 		writes := []string{"constitution", "keys", "schema"}
 		want := map[string][]string{
-			createSkill: writes, createRole: writes, birthAgent: writes,
+			createSkill: writes, createRole: writes, birthAgent: writes, certifier: writes,
 			auditRun: {"constitution", "schema"}, issueToken: {"schema"},
 		}
 		require.ElementsMatch(t, want[function], slices.Collect(maps.Keys(ready.Checks)))

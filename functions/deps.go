@@ -17,6 +17,7 @@ import (
 
 	"github.com/dlai-sd/plant/functions/auditrun"
 	"github.com/dlai-sd/plant/functions/birthagent"
+	"github.com/dlai-sd/plant/functions/certify"
 	"github.com/dlai-sd/plant/functions/createrole"
 	"github.com/dlai-sd/plant/functions/createskill"
 	"github.com/dlai-sd/plant/functions/issuetoken"
@@ -57,6 +58,9 @@ type deps struct {
 type function struct {
 	handlers map[string]http.Handler // by operation
 	checks   []web.Check
+
+	// expired makes, for an operation, what notes whoever comes with a token that is over.
+	expired func(operation string) func(*http.Request, auth.Principal)
 }
 
 // open makes the function that the configuration names.
@@ -66,6 +70,8 @@ func (d *deps) open(ctx context.Context) (function, error) {
 	switch d.cfg.Function {
 	case createSkill, createRole, birthAgent:
 		return d.openRegistry(ctx)
+	case certifier:
+		return d.openCertify(ctx)
 	case embedder:
 		return d.openEmbed(ctx)
 	case auditRun:
@@ -96,6 +102,22 @@ func (d *deps) openRegistry(ctx context.Context) (function, error) {
 		f.handlers = birthagent.Handlers(s, teams, agents)
 	}
 	return f, nil
+}
+
+// openCertify opens the function that decides. Its key signs decisions alone.
+func (d *deps) openCertify(ctx context.Context) (function, error) {
+	if err := inOrder(ctx, d.openDatabase, d.openTopic, d.openCertifyingKey, d.openBearer, d.openPush); err != nil {
+		return function{}, err
+	}
+	c, err := registry.NewCertifier(
+		registry.Config{DB: d.db, Keys: d.signer, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log}, domain.InForce().Policies)
+	if err != nil {
+		return function{}, err
+	}
+	s := certify.Service{Certifier: c, Dead: d.dead.DeadLetter}
+	return function{
+		handlers: s.Handlers(), checks: []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()}, expired: s.Expired,
+	}, nil
 }
 
 func (d *deps) openAuditRun(ctx context.Context) (function, error) {
@@ -148,7 +170,7 @@ func (d *deps) openDatabase(ctx context.Context) error {
 }
 
 // crossTenant lists the functions whose database role reads what all tenants own.
-func crossTenant() []string { return []string{embedder, auditRun} }
+func crossTenant() []string { return []string{embedder, auditRun, certifier} }
 
 func (d *deps) openTopic(ctx context.Context) error {
 	client, err := pubsub.NewClient(ctx, d.cfg.Project)
@@ -190,13 +212,22 @@ func localSecrets(endpoint string) []option.ClientOption {
 // openSigner reads the amendment key once; a key that cannot be read stops the
 // start.
 func (d *deps) openSigner(ctx context.Context) error {
-	if err := need(d.cfg.Function, map[string]string{"AMENDMENT_KEY": d.cfg.AmendmentKey}); err != nil {
+	return d.openKey(ctx, "AMENDMENT_KEY", d.cfg.AmendmentKey)
+}
+
+// openCertifyingKey is openSigner for the key that decisions are signed with.
+func (d *deps) openCertifyingKey(ctx context.Context) error {
+	return d.openKey(ctx, "CERTIFICATION_KEY", d.cfg.CertifyingKey)
+}
+
+func (d *deps) openKey(ctx context.Context, name, version string) error {
+	if err := need(d.cfg.Function, map[string]string{name: version}); err != nil {
 		return err
 	}
 	if err := d.openSecrets(ctx); err != nil {
 		return err
 	}
-	d.signer = d.secrets.Hold(registry.Successor(d.secrets, d.db, d.cfg.AmendmentKey), time.Now)
+	d.signer = d.secrets.Hold(registry.Successor(d.secrets, d.db, version), time.Now)
 	_, err := d.signer.Key(ctx)
 	return err
 }

@@ -148,7 +148,9 @@ var breaks = map[string]func(*domain.Dossier){
 		d.Chain[0].State.Facts = a
 	},
 	"CON-10": func(d *domain.Dossier) { d.Chain[2].Breaking = true },
-	"CON-11": func(d *domain.Dossier) { d.Chain[2].State.Governed.GenesisCertification = &domain.Certification{Passed: 42} },
+	"CON-11": func(d *domain.Dossier) {
+		d.Chain[2].State.Governed.GenesisCertification = &domain.Certification{Passed: 42}
+	},
 	"CON-12": func(d *domain.Dossier) { d.Decider = "acme/author" },
 
 	"AUD-01": func(d *domain.Dossier) { d.Chain[1].Parses = false },
