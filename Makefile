@@ -9,6 +9,7 @@ FUZZTIME     ?= 60s
 PACKAGES     ?= ./...
 CHAOS_KILLS  ?= 50
 CHAOS_WRITES ?= 500
+CHAOS_EVENTS ?= 20000
 
 # Tools of the checks, pinned; Go fetches them by version and checksum.
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
@@ -44,8 +45,8 @@ bench: build ## Measure every goal against a bound of the same run; also as bin/
 	@bin/bench -json bin/bench.json
 
 .PHONY: chaos
-chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_SEED=)
-	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) go test -v -count=1 -timeout 30m ./scripts/chaos
+chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_SEED=)
+	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) go test -v -count=1 -timeout 30m ./scripts/chaos
 
 .PHONY: test-pg16
 test-pg16: ## Run the tests that speak SQL on PostgreSQL 16

@@ -27,6 +27,7 @@ import (
 	"github.com/dlai-sd/plant/shared/event"
 	"github.com/dlai-sd/plant/shared/keys"
 	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/registry/api"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
 )
@@ -95,9 +96,9 @@ func (d *deps) openRegistry(ctx context.Context) (function, error) {
 	f := function{checks: []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()}}
 	switch d.cfg.Function {
 	case createSkill:
-		f.handlers = createskill.Handlers(s, skills)
+		f.handlers = createskill.Handlers(s, d.neighbours(), skills)
 	case createRole:
-		f.handlers = createrole.Handlers(s, jobRoles, industries)
+		f.handlers = createrole.Handlers(s, d.neighbours(), jobRoles, industries)
 	case birthAgent:
 		f.handlers = birthagent.Handlers(s, teams, agents)
 	}
@@ -118,6 +119,14 @@ func (d *deps) openCertify(ctx context.Context) (function, error) {
 	return function{
 		handlers: s.Handlers(), checks: []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()}, expired: s.Expired,
 	}, nil
+}
+
+// neighbours warns of near-duplicates, where embed can be asked.
+func (d *deps) neighbours() *api.Neighbours {
+	if d.cfg.EmbedURL == "" {
+		return nil
+	}
+	return api.NewNeighbours(d.cfg.EmbedURL)
 }
 
 func (d *deps) openAuditRun(ctx context.Context) (function, error) {

@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/embedding"
+	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/registry/api"
 )
 
@@ -230,4 +232,86 @@ func TestSearchRefuses(t *testing.T) {
 	for _, body := range []string{`{}`, `{"entity_type":"agent","name":"x"}`, `{"entity_type":"skill","name":""}`, `[]`, `{"entity_type":"skill","name":"x","more":1}`} {
 		require.Equal(t, http.StatusBadRequest, e.post(t, token, "/api/v1/similar", body).status, body)
 	}
+}
+
+// TestNearDuplicatesAreNamed: a create says what looks like it, and goes on without
+// saying where embed is not there.
+func TestNearDuplicatesAreNamed(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	e := k.serve(t, embedder, nil)
+	s := k.serve(t, createSkill, map[string]string{"EMBED_URL": e.url})
+	_, token := k.author(t, "acme")
+	_, other := k.author(t, "globex")
+	type warned struct {
+		view
+		Similar []api.Hit `json:"similar"`
+	}
+	body := `{"name":%q,"description":"Joins metal parts by melting them together.","category":"technical"}`
+	first := s.post(t, token, skills, fmt.Sprintf(body, "Welding"))
+	require.Contains(t, string(first.body), `"similar":[]`)
+	s.post(t, token, skills, plain("Bookkeeping"))
+	s.post(t, other, skills, fmt.Sprintf(body, "Welding in secret"))
+	k.deliver(t, e, "/events/embed", ".created")
+
+	again := as[warned](t, s.post(t, token, skills, fmt.Sprintf(body, "Welding metal")))
+	require.Len(t, again.Similar, 1, "%+v", again.Similar)
+	require.Equal(t, "Welding", again.Similar[0].Name)
+	would := s.post(t, token, skills+"?validate_only=true", fmt.Sprintf(body, "Welding of metal"))
+	require.Equal(t, "Welding", as[warned](t, would).Similar[0].Name)
+
+	alone := k.serve(t, createSkill, map[string]string{"EMBED_URL": "http://127.0.0.1:1"})
+	for i := range 5 {
+		a := alone.post(t, token, skills, fmt.Sprintf(body, fmt.Sprintf("Welding %d", i)))
+		require.Equal(t, http.StatusCreated, a.status, "%s", a.body)
+		require.Contains(t, string(a.body), `"similar":null`)
+	}
+}
+
+// TestGenerateEmbedding: for principals and for our own functions, and for nobody
+// else.
+func TestGenerateEmbedding(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	e := k.serve(t, embedder, nil)
+	_, token := k.author(t, "acme")
+	const path = "/generate-embedding"
+	one := as[embedding.Response](t, e.post(t, token, path, `{"text":"joining metal parts"}`))
+	require.NoError(t, embedding.Valid(one.Vector))
+	require.False(t, one.Truncated)
+	many := as[embedding.BatchResponse](t, e.post(t, serviceToken(t), path, fmt.Sprintf(`{"texts":["joining metal parts",%q]}`, strings.Repeat("long ", 300))))
+	require.InDeltaSlice(t, one.Vector, many.Embeddings[0].Vector, 1e-6)
+	require.True(t, many.Embeddings[1].Truncated)
+	require.Equal(t, "all-MiniLM-L6-v2", many.Model)
+
+	for _, body := range []string{
+		`{}`, `{"text":""}`, `{"text":" "}`, `{"text":7}`, `{"texts":[]}`, `{"texts":["a",""]}`, `{"text":"a","texts":["b"]}`, `null`, `[]`,
+		fmt.Sprintf(`{"text":%q}`, strings.Repeat("x", 10_001)), `{"texts":[` + strings.Repeat(`"a",`, 64) + `"a"]}`, `{"text":"\ud800"}`,
+	} {
+		require.Equal(t, http.StatusBadRequest, e.post(t, token, path, body).status, body)
+	}
+	for _, bad := range []string{"", "x", "x.y.z", token + "x", serviceToken(t) + "x"} {
+		require.Equal(t, http.StatusUnauthorized, e.post(t, bad, path, `{"text":"a"}`).status)
+	}
+	require.Equal(t, http.StatusUnauthorized, e.do(t, call{method: "POST", path: "/events/embed", token: token, body: "{}"}).status)
+	require.Equal(t, http.StatusUnauthorized, e.do(t, call{method: "GET", path: "/api/v1/search?q=x", token: serviceToken(t)}).status)
+}
+
+// TestAVectorChangedByHandIsFound: its hash is in the signed state.
+func TestAVectorChangedByHandIsFound(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	s, e := k.serve(t, createSkill, nil), k.serve(t, embedder, nil)
+	_, token := k.author(t, "acme")
+	made := s.create(t, token, plain("Welding"))
+	k.deliver(t, e, "/events/embed", ".created")
+	path := skills + "/" + string(made.ID) + "?include=embedding_384"
+	holds := func() error {
+		got := as[embedded](t, s.get(t, token, path))
+		return ledger.CheckVector(got.Embedding.VectorSHA256, got.Vector)
+	}
+	require.NoError(t, holds())
+	k.admin(t, `UPDATE embedding SET vector = (SELECT array_agg(CASE i WHEN 1 THEN 0.5 ELSE v END ORDER BY i)
+		FROM unnest(vector::real[]) WITH ORDINALITY AS u (v, i))::vector(384) WHERE entity_id = $1`, string(made.ID))
+	require.ErrorIs(t, holds(), ledger.ErrVector)
 }

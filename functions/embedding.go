@@ -32,7 +32,7 @@ func (d *deps) openEmbed(ctx context.Context) (function, error) {
 	}
 	service := embed.Service{
 		Registry: s, Embedder: embedder, Dead: d.dead.DeadLetter,
-		Maker: vectors.New(s, d.db, embedder.Vectors, recipes),
+		Maker: vectors.New(s, d.db, embedder, recipes),
 	}
 	return function{
 		handlers: service.Handlers(),
@@ -74,5 +74,13 @@ func (d *deps) openModel(ctx context.Context) (*embedding.Embedder, error) {
 	if !model.Accelerated() {
 		d.log.WarnContext(ctx, "this machine lacks AVX2 and FMA: embeddings take ten times longer")
 	}
-	return &embedding.Embedder{Model: model}, nil
+	if d.cfg.RedisURL == "" {
+		return embedding.NewEmbedder(model, nil, d.log), nil
+	}
+	cache, err := embedding.OpenCache(d.cfg.RedisURL)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: REDIS_URL: %w", err)
+	}
+	d.closers = append(d.closers, cache.Close)
+	return embedding.NewEmbedder(model, cache, d.log), nil
 }

@@ -72,6 +72,7 @@ func Routes() []Route {
 			{"POST /events/certify", certifier, Trusted, "certifyEvent", web.LimitBody},
 			{"POST " + agents + "/{id}/assign-team", birthAgent, Bearer, "assignTeam", web.LimitBody},
 			{"POST /api/v1/auth/token", issueToken, Open, "issueToken", web.LimitForm},
+			{"POST /generate-embedding", embedder, Caller, "generateEmbedding", web.LimitBatch},
 			{"GET /api/v1/search", embedder, Bearer, "search", 0},
 			{"POST /api/v1/similar", embedder, Bearer, "similarToText", web.LimitBody},
 			{"GET " + skills + "/{id}/similar", embedder, Bearer, "listSimilarSkills", 0},

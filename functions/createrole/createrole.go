@@ -13,8 +13,8 @@ import (
 
 // Handlers returns the function's operations by their id; the paths are the
 // collections'.
-func Handlers(s *registry.Service, jobRoles, industries string) map[string]http.Handler {
-	all := api.New[domain.JobRole](s, jobRoles).Operations("JobRole", "JobRoles")
-	maps.Copy(all, api.New[domain.Industry](s, industries).Operations("Industry", "Industries"))
+func Handlers(s *registry.Service, near *api.Neighbours, jobRoles, industries string) map[string]http.Handler {
+	all := api.New[domain.JobRole](s, jobRoles).Warning(near).Operations("JobRole", "JobRoles")
+	maps.Copy(all, api.New[domain.Industry](s, industries).Warning(near).Operations("Industry", "Industries"))
 	return all
 }

@@ -11,6 +11,6 @@ import (
 
 // Handlers returns the function's operations by their id; path is the
 // collection's.
-func Handlers(s *registry.Service, path string) map[string]http.Handler {
-	return api.New[domain.Skill](s, path).Operations("Skill", "Skills")
+func Handlers(s *registry.Service, near *api.Neighbours, path string) map[string]http.Handler {
+	return api.New[domain.Skill](s, path).Warning(near).Operations("Skill", "Skills")
 }

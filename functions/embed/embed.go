@@ -24,6 +24,7 @@ type Service struct {
 // Handlers returns the function's operations by their id.
 func (s Service) Handlers() map[string]http.Handler {
 	return map[string]http.Handler{
+		"generateEmbedding":     s.generate(),
 		"search":                s.search(),
 		"similarToText":         s.similarToText(),
 		"listSimilarSkills":     s.similar(domain.KindSkill),

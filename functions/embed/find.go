@@ -131,7 +131,7 @@ func (s Service) similar(kind domain.Kind) http.Handler {
 			return api.HitsOf(nil, model), err
 		}
 		hits, err := s.Registry.Search(ctx, in.who, store.Search{
-			ModelID: model, Vector: v.Values, Kind: kind, Except: in.id, Limit: in.limit,
+			ModelID: model, Vector: v.Values, Kind: kind, Except: in.id, Limit: in.limit, Cosine: true,
 		})
 		return api.HitsOf(hits, model), err
 	})
@@ -173,12 +173,12 @@ func (s Service) similarToText() http.Handler {
 		return in{who, body}, body.Check()
 	}, func(ctx context.Context, in in) (api.Hits, error) {
 		model := s.Maker.ModelID()
-		vector, err := s.Maker.Like(ctx, in.body.Name, in.body.Text())
+		vector, err := s.Maker.Like(ctx, in.body.Name, in.body.Description)
 		if err != nil {
 			return api.Hits{}, err
 		}
 		hits, err := s.Registry.Search(ctx, in.who, store.Search{
-			ModelID: model, Vector: vector, Kind: in.body.EntityType, Limit: defaultAlike,
+			ModelID: model, Vector: vector, Kind: in.body.EntityType, Limit: defaultAlike, Cosine: true,
 		})
 		return api.HitsOf(hits, model), err
 	})

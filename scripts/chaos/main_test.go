@@ -4,6 +4,7 @@
 //
 //	CHAOS_KILLS   of create-skill, and as many of PostgreSQL
 //	CHAOS_WRITES  of each of the eight writers
+//	CHAOS_EVENTS  that embed is pushed
 //	CHAOS_SEED    repeats a run's decisions; the timing is the machine's
 package chaos
 

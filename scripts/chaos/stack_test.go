@@ -118,9 +118,7 @@ func (s *stack) startBroker(t *testing.T, c *consumer) {
 
 func (s *stack) startFunctions(t *testing.T) {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "functions")
-	build, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../functions").CombinedOutput()
-	require.NoError(t, err, string(build))
+	binary := buildFunctions(t)
 	ports, err := port.Free(3)
 	require.NoError(t, err)
 	s.create[0] = s.supervise(t, binary, "create-skill", "plant_writer", ports[0])
@@ -130,12 +128,20 @@ func (s *stack) startFunctions(t *testing.T) {
 	s.doors = []string{s.openGateway(t, local(ports[0])), local(ports[1])}
 }
 
+func buildFunctions(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "functions")
+	build, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../functions").CombinedOutput()
+	require.NoError(t, err, string(build))
+	return binary
+}
+
 func local(port int) string { return "http://127.0.0.1:" + strconv.Itoa(port) }
 
-func (s *stack) supervise(t *testing.T, binary, function, role string, listen int) *proc.Supervised {
+func (s *stack) supervise(t *testing.T, binary, function, role string, listen int, more ...string) *proc.Supervised {
 	t.Helper()
 	running, err := proc.Supervise(t.Context(), proc.Service{
-		Spec: proc.Spec{Name: function, Path: binary, Env: []string{
+		Spec: proc.Spec{Name: function, Path: binary, Env: append([]string{
 			"FUNCTION_TARGET=" + function, "HOST=127.0.0.1", "PORT=" + strconv.Itoa(listen),
 			"PLANT_ORIGIN=" + harness.Origin, "GOOGLE_CLOUD_PROJECT=" + harness.Project,
 			"DATABASE_URL=" + s.As(role), "DB_POOL=4", "SECRET_MANAGER_ENDPOINT=" + s.SecretsAddr,
@@ -143,7 +149,7 @@ func (s *stack) supervise(t *testing.T, binary, function, role string, listen in
 			"TOKEN_ISSUER=" + harness.Issuer, "TOKEN_AUDIENCE=" + harness.Audience,
 			"PUBSUB_EMULATOR_HOST=" + s.broker.Addr(), "PUBSUB_TOPIC=" + topic,
 			"OIDC_ISSUER=" + s.issuer.URL(), "PUSH_AUDIENCE=" + pushAudience, "PUSH_SERVICE_ACCOUNT=" + pusher,
-		}},
+		}, more...)},
 		// While PostgreSQL is away a function cannot start: that is no reason to give up.
 		ReadyURL: local(listen) + "/ready", ReadyWait: time.Minute, MinBackoff: 20 * time.Millisecond,
 		MaxBackoff: 500 * time.Millisecond, GiveUp: 1000, Logger: slog.New(slog.DiscardHandler),

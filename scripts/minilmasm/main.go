@@ -1,4 +1,4 @@
-// Minilmasm writes the AVX2 and FMA kernel of shared/embedding/minilm; go
+// Minilmasm writes the AVX2 and AVX-512 kernels of shared/embedding/minilm; go
 // generate in that folder calls it.
 package main
 
@@ -50,8 +50,10 @@ func write(out, stubs, pkg string) error {
 func generate(assembly, declarations io.Writer, pkg string) error {
 	g := &generator{Context: build.NewContext()}
 	g.constants()
-	for _, rows := range []int{6, 4, 2, 1} {
-		g.tile(rows)
+	for _, s := range shapes {
+		for rows := 1; rows <= s.rows; rows++ {
+			g.tile(s, rows)
+		}
 	}
 	g.gelu()
 	g.softmax()

@@ -24,15 +24,29 @@ func (g *generator) constants() {
 		name string
 		bits uint32
 	}{
-		{"log2e", math.Float32bits(math.Log2E)}, {"half", math.Float32bits(0.5)}, {"one", math.Float32bits(1)},
-		{"ln2Hi", math.Float32bits(0.693359375)}, {"ln2Lo", math.Float32bits(-2.12194440e-4)},
-		{"p0", math.Float32bits(1.9875691500e-4)}, {"p1", math.Float32bits(1.3981999507e-3)},
-		{"p2", math.Float32bits(8.3334519073e-3)}, {"p3", math.Float32bits(4.1665795894e-2)},
-		{"p4", math.Float32bits(1.6666665459e-1)}, {"p5", math.Float32bits(5.0000001201e-1)},
-		{"lowest", math.Float32bits(-87.3)}, {"bias", 127}, {"epsilon", math.Float32bits(1e-12)},
-		{"rootHalf", math.Float32bits(1 / math.Sqrt2)}, {"magnitude", 0x7fffffff}, {"sign", 0x80000000},
-		{"e0", math.Float32bits(0.3275911)}, {"e1", math.Float32bits(1.061405429)}, {"e2", math.Float32bits(-1.453152027)},
-		{"e3", math.Float32bits(1.421413741)}, {"e4", math.Float32bits(-0.284496736)}, {"e5", math.Float32bits(0.254829592)},
+		{"log2e", math.Float32bits(math.Log2E)},
+		{"half", math.Float32bits(0.5)},
+		{"one", math.Float32bits(1)},
+		{"ln2Hi", math.Float32bits(0.693359375)},
+		{"ln2Lo", math.Float32bits(-2.12194440e-4)},
+		{"p0", math.Float32bits(1.9875691500e-4)},
+		{"p1", math.Float32bits(1.3981999507e-3)},
+		{"p2", math.Float32bits(8.3334519073e-3)},
+		{"p3", math.Float32bits(4.1665795894e-2)},
+		{"p4", math.Float32bits(1.6666665459e-1)},
+		{"p5", math.Float32bits(5.0000001201e-1)},
+		{"lowest", math.Float32bits(-87.3)},
+		{"bias", 127},
+		{"epsilon", math.Float32bits(1e-12)},
+		{"rootHalf", math.Float32bits(1 / math.Sqrt2)},
+		{"magnitude", 0x7fffffff},
+		{"sign", 0x80000000},
+		{"e0", math.Float32bits(0.3275911)},
+		{"e1", math.Float32bits(1.061405429)},
+		{"e2", math.Float32bits(-1.453152027)},
+		{"e3", math.Float32bits(1.421413741)},
+		{"e4", math.Float32bits(-0.284496736)},
+		{"e5", math.Float32bits(0.254829592)},
 	} {
 		for lane := range 8 {
 			g.AddDatum(32*i+4*lane, operand.U32(c.bits))

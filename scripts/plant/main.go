@@ -29,6 +29,8 @@ type cli struct {
 	Token     tokenCmd     `cmd:"" help:"Make a bearer token for a principal, good for 30 minutes."`
 	Keys      keysCmd      `cmd:"" help:"The signing keys."`
 	Import    importCmd    `cmd:"" help:"Create skills from a file of JSON Lines, over HTTP."`
+	Events    eventsCmd    `cmd:"" help:"The events between functions."`
+	Embed     embedCmd     `cmd:"" help:"The vectors by which entities are found."`
 	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
 }
 

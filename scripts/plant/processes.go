@@ -38,6 +38,7 @@ var roles = map[string]string{ // a table that nobody changes
 	"create-skill": "plant_writer",
 	"create-role":  "plant_writer",
 	"birth-agent":  "plant_writer",
+	"certify":      "plant_certifier",
 	"embed":        "plant_embedder",
 	"audit-run":    "plant_auditor",
 	"issue-token":  "plant_authenticator",
@@ -94,6 +95,9 @@ func (s *stack) subscriptions() []pubsub.Subscription {
 	}
 	return []pubsub.Subscription{
 		push("embed", "/events/embed", embedFilter),
+		push("certify-moved", "certify", "/events/certify", everyKind("moved")),
+		push("certify-evolved", "certify", "/events/certify", everyKind("evolved")),
+		push("certify-decertified", "certify", "/events/certify", everyKind("decertified")),
 		{Name: deadSubscription, Topic: deadTopic},
 	}
 }
@@ -153,7 +157,7 @@ func (s *stack) environment(function string, listen int) []string {
 		"FUNCTION_TARGET=" + function, "HOST=127.0.0.1", "PORT=" + strconv.Itoa(listen),
 		"PLANT_ORIGIN=" + st.Origin, "GOOGLE_CLOUD_PROJECT=" + localProject,
 		"DATABASE_URL=" + s.database(roles[function]), "DB_POOL=4", "REDIS_URL=" + s.redisURL,
-		"SECRET_MANAGER_ENDPOINT=" + st.SecretManager, "AMENDMENT_KEY=" + st.AmendmentKey, "JWT_KEYS=" + st.TokenKeys,
+		"SECRET_MANAGER_ENDPOINT=" + st.SecretManager, "AMENDMENT_KEY=" + st.AmendmentKey, "CERTIFICATION_KEY=" + s.keyring[domain.UseCertification], "JWT_KEYS=" + st.TokenKeys,
 		"TOKEN_ISSUER=" + localIssuer, "TOKEN_AUDIENCE=" + localAudience,
 		"PUBSUB_EMULATOR_HOST=" + s.pubsub.Addr(), "PUBSUB_TOPIC=" + eventsTopic,
 		"OIDC_ISSUER=" + s.issuer.URL(), "PUSH_AUDIENCE=" + pushAudience, "PUSH_SERVICE_ACCOUNT=" + pushAccount,

@@ -9,11 +9,14 @@ import (
 	"slices"
 	"time"
 
+	"cloud.google.com/go/pubsub/v2"
 	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
+	localpubsub "github.com/dlai-sd/plant/scripts/localstack/pubsub"
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/event"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/store"
 )
@@ -232,8 +235,28 @@ func (a *app) openRegistry(ctx context.Context) (*registry.Service, func(), erro
 		db.Close()
 		return nil, nil, err
 	}
+	outbox, closeTopic, err := a.localOutbox(ctx, db)
+	if err != nil {
+		closeSource()
+		db.Close()
+		return nil, nil, err
+	}
 	s, err := registry.New(registry.Config{
-		DB: db, Keys: source.Hold(registry.Successor(source, db, version), time.Now), Origin: a.settings.Origin, Log: slog.New(slog.DiscardHandler),
+		DB: db, Keys: source.Hold(registry.Successor(source, db, version), time.Now), Origin: a.settings.Origin, Outbox: outbox, Log: slog.New(slog.DiscardHandler),
 	})
-	return s, func() { closeSource(); db.Close() }, err
+	return s, func() { closeTopic(); closeSource(); db.Close() }, err
+}
+
+// localOutbox announces to the local stack's topic, so that what is seeded is found
+// by search at once. Without a local stack the sweep announces it within a minute.
+func (a *app) localOutbox(ctx context.Context, db *store.DB) (*event.Outbox, func(), error) {
+	if a.settings.PubSub == "" {
+		return nil, func() {}, nil
+	}
+	client, err := pubsub.NewClient(ctx, a.settings.Project, localpubsub.ClientOptions(a.settings.PubSub)...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the local Pub/Sub: %w", err)
+	}
+	topic := event.NewPublisher(client, eventsTopic)
+	return event.NewOutbox(db, topic, "//"+a.settings.Origin), func() { topic.Stop(); _ = client.Close() }, nil
 }

@@ -22,13 +22,14 @@ type Search struct {
 	Status   *string
 	Except   domain.ID // is not among the hits
 	Limit    int
+	Cosine   bool // Semantic is the cosine, which is 1 for the same text, and not the inner product
 }
 
 // Hit is a found entity with its score and what it is made of.
 type Hit struct {
 	Entity   domain.Entity
 	Score    float64
-	Semantic *float64 // inner product with what was asked, about the cosine; nil: not compared
+	Semantic *float64 // inner product with what was asked, or the cosine; nil: not compared
 	Lexical  *float64 // BM25 divided by the best hit's, 0 to 1; nil: no word in common
 	Words    []string // lexemes in common, sorted
 }
@@ -90,6 +91,9 @@ func (q *statement) search(tenant string, s Search) string {
 		with = append(with, nearest(who, vector, model, filter))
 		found = append(found, "SELECT entity_id FROM near")
 		semantic = "-(v.vector <#> " + vector + ")"
+		if s.Cosine {
+			semantic = "1 - (v.vector <=> " + vector + ")"
+		}
 		joins = " LEFT JOIN public.embedding v ON v.entity_id = f.entity_id AND v.model_id = " + model
 	}
 	if s.Text != "" {

@@ -6,12 +6,12 @@ import "math"
 // next rows: few enough that they stay in the second-level cache.
 const rowBlock = 48
 
-// innerBlock is how many inputs a tile sums up before it writes: a panel of
-// that height, 24 KB, stays in the first-level cache.
-const innerBlock = 384
+// innerBlock is how many inputs a tile sums up before it writes, so that a
+// panel of that height, 12 or 24 KB, stays in the first-level cache.
+const innerBlock = 192
 
-// panelGroup is how many panels are one piece of work.
-const panelGroup = 4
+// columnGroup is how many outputs are one piece of work.
+const columnGroup = 64
 
 // rowGroup is how many rows are one piece of work where rows stand alone.
 const rowGroup = 16
@@ -25,14 +25,14 @@ type scratch struct {
 	pieces                  []headOf
 }
 
-func newScratch(workers int) scratch {
+func newScratch(workers int, k kernel) scratch {
 	s := scratch{
 		hidden: make([]float32, batchTokens*width), update: make([]float32, batchTokens*width),
 		context: make([]float32, batchTokens*width), queries: make([]float32, batchTokens*3*width),
 		wide: make([]float32, batchTokens*inner), heads: make([]headScratch, workers),
 	}
 	for i := range s.heads {
-		s.heads[i] = newHeadScratch()
+		s.heads[i] = newHeadScratch(k)
 	}
 	return s
 }
@@ -86,41 +86,49 @@ func (m *Model) embedTokens(batch [][]int32) (rows int) {
 
 // apply computes to = from·weights + bias, then GELU if it is asked for.
 func (m *Model) apply(l *linear, to, from []float32, rows int, gelu bool) {
-	panels := l.outputs / panel
-	group := panelGroup
-	if panels < 2*group*m.crew.workers() {
-		group /= 2
+	columns := columnGroup
+	if l.outputs < 2*columns*m.crew.workers() {
+		columns /= 2
 	}
-	m.crew.run((panels+group-1)/group, func(_, i int) {
-		begin, end := i*group, min(panels, (i+1)*group)
-		for first := 0; first < rows; first += rowBlock {
-			last := min(rows, first+rowBlock)
+	m.crew.run(l.outputs/columns, func(_, i int) {
+		begin, end := i*columns, (i+1)*columns
+		evenly(rows, rowBlock, func(first, last int) {
 			m.applyBlock(l, to, from, first, last, begin, end)
 			if !gelu {
-				continue
+				return
 			}
 			for r := first; r < last; r++ {
-				m.kernel.gelu(to[r*l.outputs+begin*panel : r*l.outputs+end*panel])
+				m.kernel.gelu(to[r*l.outputs+begin : r*l.outputs+end])
 			}
-		}
+		})
 	})
 }
 
-// applyBlock does rows first to last and panels begin to end.
+// applyBlock does rows first to last and columns begin to end.
 func (m *Model) applyBlock(l *linear, to, from []float32, first, last, begin, end int) {
+	k := &m.kernel
 	for input := 0; input < l.inputs; input += innerBlock {
-		for p := begin; p < end; p++ {
-			b := matrix{l.weights[(p*l.inputs+input)*panel:], panel}
-			for r := first; r < last; r += tileRows {
-				a := matrix{from[r*l.inputs+input:], l.inputs}
-				c := matrix{to[r*l.outputs+p*panel:], l.outputs}
+		for column := begin; column < end; column += k.panel {
+			b := matrix{l.weights[column*l.inputs+input*k.panel:], k.panel}
+			evenly(last-first, k.rows, func(r, next int) {
+				a := matrix{from[(first+r)*l.inputs+input:], l.inputs}
+				c := matrix{to[(first+r)*l.outputs+column:], l.outputs}
 				start := c
 				if input == 0 {
-					start = matrix{l.bias[p*panel:], 0}
+					start = matrix{l.bias[column:], 0}
 				}
-				m.kernel.tile(min(tileRows, last-r), innerBlock, a, b, start, c)
-			}
+				k.tile(next-r, innerBlock, a, b, start, c)
+			})
 		}
+	}
+}
+
+// evenly cuts n into as few ranges of at most most as there can be, all about
+// as long: a tile of few rows costs nearly as much as one of many.
+func evenly(n, most int, do func(begin, end int)) {
+	count := (n + most - 1) / most
+	for i := range count {
+		do(i*n/count, (i+1)*n/count)
 	}
 }
 

@@ -2,20 +2,19 @@ package minilm
 
 import "math"
 
-// tileRows is how many rows a tile computes at most.
-const tileRows = 6
-
 // kernel is the arithmetic that takes the time, in assembly or in plain Go.
 // Slices are as long as their strides need; no kernel reads beyond them.
 type kernel struct {
-	accelerated bool
-	// tile computes c = start + a·b for a of rows×inner and b of inner×16;
-	// rows is at most tileRows.
+	name string
+	// rows and panel are the height that a tile has at most and its width. 64
+	// is a multiple of the width.
+	rows, panel int
+	// tile computes c = start + a·b for a of rows×inner and b of inner×panel.
 	tile func(rows, inner int, a, b, start, c matrix)
 	// gelu replaces x by x·Φ(x). Its length is a multiple of 8.
 	gelu func(x []float32)
 	// softmax replaces x[:n] by softmax(scale·x[:n]), and the rest by 0. Its
-	// length is a multiple of 16 and n is positive.
+	// length is a multiple of 8 and n is positive.
 	softmax func(x []float32, n int, scale float32)
 	// addNorm replaces x by its sum with y, normalised to mean 0 and variance
 	// 1, times gain plus bias. All have width values.
@@ -31,15 +30,18 @@ type matrix struct {
 // normEpsilon is the model's layer_norm_eps.
 const normEpsilon = 1e-12
 
+// portablePanel is the width of the portable tile.
+const portablePanel = 16
+
 // portable is the kernel of machines without one of their own.
 func portable() kernel {
-	return kernel{tile: tileGo, gelu: geluGo, softmax: softmaxGo, addNorm: addNormGo}
+	return kernel{name: "portable", rows: 6, panel: portablePanel, tile: tileGo, gelu: geluGo, softmax: softmaxGo, addNorm: addNormGo}
 }
 
 func tileGo(rows, inner int, a, b, start, c matrix) {
 	for r := range rows {
 		row := a.values[r*a.stride:][:inner]
-		for column := 0; column < panel; column += 8 {
+		for column := 0; column < portablePanel; column += 8 {
 			in := start.values[r*start.stride+column:][:8]
 			s0, s1, s2, s3, s4, s5, s6, s7 := in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]
 			for i, v := range row {

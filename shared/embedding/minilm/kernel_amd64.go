@@ -2,36 +2,44 @@ package minilm
 
 import "golang.org/x/sys/cpu"
 
-//go:generate go run ../../../scripts/minilmasm -out tile_amd64.s -stubs tile_amd64.go -pkg minilm
+//go:generate go run ../../../scripts/minilmasm -out asm_amd64.s -stubs asm_amd64.go
 
 // fastest returns the best kernel for this machine.
 func fastest() kernel {
-	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA {
-		return portable()
-	}
-	return kernel{accelerated: true, tile: tileAVX2, gelu: geluAVX2, softmax: softmaxAVX2, addNorm: addNormAVX2}
+	all := kernels()
+	return all[len(all)-1]
 }
 
-// tileAVX2 checks the bounds, which the assembly does not.
-func tileAVX2(rows, inner int, a, b, start, c matrix) {
-	_, _ = a.values[(rows-1)*a.stride+inner-1], b.values[(inner-1)*b.stride+panel-1]
-	_, _ = start.values[(rows-1)*start.stride+panel-1], c.values[(rows-1)*c.stride+panel-1]
-	as, bs, ss, cs := 4*a.stride, 4*b.stride, 4*start.stride, 4*c.stride
-	if rows == 6 {
-		tile6(inner, &a.values[0], as, &b.values[0], bs, &start.values[0], ss, &c.values[0], cs)
-		return
+// kernels are those that this machine can run, the fastest last.
+func kernels() []kernel {
+	all := []kernel{portable()}
+	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA {
+		return all
 	}
-	done := 0
-	if rows >= 4 {
-		tile4(inner, &a.values[0], as, &b.values[0], bs, &start.values[0], ss, &c.values[0], cs)
-		done = 4
+	k := kernel{name: "avx2", panel: 16, gelu: geluAVX2, softmax: softmaxAVX2, addNorm: addNormAVX2}
+	k.useTiles(tileAVX21, tileAVX22, tileAVX23, tileAVX24, tileAVX25, tileAVX26)
+	all = append(all, k)
+	if cpu.X86.HasAVX512F {
+		k.name, k.panel = "avx512", 32
+		k.useTiles(tileAVX5121, tileAVX5122, tileAVX5123, tileAVX5124, tileAVX5125, tileAVX5126,
+			tileAVX5127, tileAVX5128, tileAVX5129, tileAVX51210, tileAVX51211, tileAVX51212)
+		all = append(all, k)
 	}
-	if rows-done >= 2 {
-		tile2(inner, &a.values[done*a.stride], as, &b.values[0], bs, &start.values[done*start.stride], ss, &c.values[done*c.stride], cs)
-		done += 2
-	}
-	if rows-done == 1 {
-		tile1(inner, &a.values[done*a.stride], as, &b.values[0], bs, &start.values[done*start.stride], ss, &c.values[done*c.stride], cs)
+	return all
+}
+
+// assembledTile is a tile of some height: pointers, and strides in bytes.
+type assembledTile func(inner int, a *float32, aStride int, b *float32, bStride int, start *float32, startStride int, c *float32, cStride int)
+
+// useTiles takes one tile for each number of rows.
+func (k *kernel) useTiles(tiles ...assembledTile) {
+	panel := k.panel
+	k.rows = len(tiles)
+	k.tile = func(rows, inner int, a, b, start, c matrix) {
+		// The assembly does not check the bounds.
+		_, _ = a.values[(rows-1)*a.stride+inner-1], b.values[(inner-1)*b.stride+panel-1]
+		_, _ = start.values[(rows-1)*start.stride+panel-1], c.values[(rows-1)*c.stride+panel-1]
+		tiles[rows-1](inner, &a.values[0], 4*a.stride, &b.values[0], 4*b.stride, &start.values[0], 4*start.stride, &c.values[0], 4*c.stride)
 	}
 }
 

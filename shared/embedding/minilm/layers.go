@@ -21,9 +21,9 @@ type layer struct {
 type layerNorm struct{ gain, bias []float32 }
 
 // readWeights checks every tensor that the model uses, then packs the linear
-// layers into memory, which has packedSize floats. What it does not pack stays
+// layers into memory, which has packedSize floats, in panels. What it does not pack stays
 // where it is.
-func readWeights(file tensors, memory []float32, c *crew) (weights, error) {
+func readWeights(file tensors, memory []float32, panel int, c *crew) (weights, error) {
 	r := &reader{tensors: file}
 	w := weights{
 		words:     r.read("embeddings.word_embeddings.weight", vocabularySize, width),
@@ -39,7 +39,7 @@ func readWeights(file tensors, memory []float32, c *crew) (weights, error) {
 		}
 		mine := memory[:size]
 		memory = memory[size:]
-		packs = append(packs, func() { *to = pack(mine, inputs, parts...) })
+		packs = append(packs, func() { *to = pack(mine, panel, inputs, parts...) })
 	}
 	for i := range w.layers {
 		l, at := &w.layers[i], fmt.Sprintf("encoder.layer.%d.", i)

@@ -2,9 +2,6 @@ package minilm
 
 import "unsafe"
 
-// panel is the width of the columns that one tile computes.
-const panel = 16
-
 // arena is the memory that the packed weights lie in.
 type arena struct{ mapping }
 
@@ -16,7 +13,8 @@ func (a arena) floats() []float32 {
 }
 
 // linear is one or more linear layers of the same input, side by side: its
-// weights lie in panels of 16 outputs, [outputs/16][inputs][16].
+// weights lie in panels as wide as the kernel's tile,
+// [outputs/panel][inputs][panel].
 type linear struct {
 	inputs, outputs int
 	weights, bias   []float32
@@ -29,11 +27,11 @@ type part struct{ weights, bias []float32 }
 const packedSize = layers * (3*width*width + width*width + 2*width*inner)
 
 // pack copies the parts into memory, which has the right size.
-func pack(memory []float32, inputs int, parts ...part) linear {
+func pack(memory []float32, panel, inputs int, parts ...part) linear {
 	l := linear{inputs: inputs, weights: memory}
 	for _, p := range parts {
 		for first := 0; first < len(p.bias); first += panel {
-			packPanel(memory[:inputs*panel], p.weights[first*inputs:(first+panel)*inputs], inputs)
+			packPanel(memory[:inputs*panel], p.weights[first*inputs:(first+panel)*inputs], panel, inputs)
 			memory = memory[inputs*panel:]
 		}
 		l.bias = append(l.bias, p.bias...)
@@ -42,9 +40,9 @@ func pack(memory []float32, inputs int, parts ...part) linear {
 	return l
 }
 
-// packPanel transposes 16 rows, eight columns at a time so that both sides
+// packPanel transposes a panel's rows, eight columns at a time so that both sides
 // stay in the cache.
-func packPanel(to, from []float32, inputs int) {
+func packPanel(to, from []float32, panel, inputs int) {
 	for i := 0; i < inputs; i += 8 {
 		for column := range panel {
 			source := from[column*inputs+i:][:8]

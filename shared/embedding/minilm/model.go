@@ -97,7 +97,7 @@ func open(dir string, opts Options, k kernel) (_ *Model, failed error) {
 	if err := errors.Join(weights, <-vocabulary); err != nil {
 		return nil, err
 	}
-	m.scratch = newScratch(m.crew.workers())
+	m.scratch = newScratch(m.crew.workers(), m.kernel)
 	return m, nil
 }
 
@@ -134,16 +134,19 @@ func (m *Model) openWeights(dir string) (err error) {
 	if m.packed, err = newArena(packedSize); err != nil {
 		return err
 	}
-	if m.weights, err = readWeights(parsed, m.packed.floats(), m.crew); err != nil {
+	if m.weights, err = readWeights(parsed, m.packed.floats(), m.kernel.panel, m.crew); err != nil {
 		return err
 	}
 	m.file.drop()
 	return nil
 }
 
-// Accelerated says whether the machine has a kernel of its own; without one an
+// Accelerated says whether there is a kernel for this machine; without one an
 // inference takes ten times longer.
-func (m *Model) Accelerated() bool { return m.kernel.accelerated }
+func (m *Model) Accelerated() bool { return m.kernel.name != portable().name }
+
+// Kernel names the arithmetic in use: avx512, avx2 or portable.
+func (m *Model) Kernel() string { return m.kernel.name }
 
 // Threads is how many processors an inference uses.
 func (m *Model) Threads() int { return m.crew.workers() }
@@ -154,9 +157,10 @@ func (m *Model) Truncated(text string) bool {
 	return truncated
 }
 
-// Embed returns the embeddings of the texts, in their order. A text's vector
-// does not depend on its neighbours. An error is ErrClosed, ErrNotFinite or
-// the context's.
+// Embed returns the embeddings of the texts, in their order. Not a bit of a
+// text's vector depends on its neighbours, on the threads or on which of the
+// kernels in assembly made it; the portable kernel's differ after the fifth
+// decimal. An error is ErrClosed, ErrNotFinite or the context's.
 func (m *Model) Embed(ctx context.Context, texts []string) ([]Embedding, error) {
 	embeddings := make([]Embedding, len(texts))
 	batch := make([][]int32, len(texts))

@@ -2,6 +2,7 @@ package minilm
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"testing"
 
@@ -43,17 +44,16 @@ func TestReferenceVectors(t *testing.T) {
 	t.Parallel()
 	rows := readLines[reference](t, "minilm", "reference_vectors.jsonl")
 	require.Len(t, rows, 11)
-	for name, m := range map[string]*Model{
-		"one thread":  openModel(t, Options{Threads: 1}, fastest()),
-		"two threads": openModel(t, Options{Threads: 2}, fastest()),
-		"portable":    openModel(t, Options{}, portable()),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for _, row := range rows {
-				requireReference(t, m, row)
-			}
-		})
+	for _, k := range kernels() {
+		for threads := 1; threads <= 2; threads++ {
+			t.Run(fmt.Sprintf("%s/%d", k.name, threads), func(t *testing.T) {
+				t.Parallel()
+				m := openModel(t, Options{Threads: threads}, k)
+				for _, row := range rows {
+					requireReference(t, m, row)
+				}
+			})
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -22,6 +23,13 @@ import (
 type Resource[F domain.Facts] struct {
 	service *registry.Service
 	path    string // of the collection, for Location
+	near    *Neighbours
+}
+
+// Warning returns the resource with warnings of near-duplicates from n.
+func (r Resource[F]) Warning(n *Neighbours) Resource[F] {
+	r.near = n
+	return r
 }
 
 // New makes a Resource; path is the collection's, such as
@@ -69,6 +77,8 @@ func boolOf(value, name string) (bool, error) {
 type createIn struct {
 	registry.Request
 	registry.Candidate
+
+	authorization string
 }
 
 // Written is the answer to a write.
@@ -117,10 +127,27 @@ func (r Resource[F]) Create(route string) http.Handler {
 			return createIn{}, err
 		}
 		request, err := requestOf(req, r.kind(), route, raw)
-		return createIn{request, candidate}, err
-	}, func(ctx context.Context, in createIn) (Written[F], error) {
+		return createIn{request, candidate, req.Header.Get("Authorization")}, err
+	}, func(ctx context.Context, in createIn) (Created[F], error) {
+		// The question is put while the entity is signed and written.
+		asking, cancel := context.WithCancel(ctx)
+		defer cancel()
+		near := make(chan []Hit, 1)
+		go func() { near <- r.near.of(asking, in.authorization, in.Facts) }()
 		w, err := r.service.Create(ctx, in.Request, in.Facts, in.Settable, in.Agents...)
-		return r.written(w, true, err)
+		if err != nil {
+			cancel()
+		}
+		similar := slices.DeleteFunc(<-near, func(h Hit) bool { return h.ID == w.Entity.ID })
+		out, err := r.written(w, true, err)
+		if r.near == nil {
+			return Created[F]{Written: out}, err
+		}
+		warning := &Warning{}
+		if similar != nil {
+			warning.Similar = &similar
+		}
+		return Created[F]{out, warning}, err
 	})
 }
 
@@ -133,6 +160,19 @@ func (r Resource[F]) written(w registry.Written, born bool, err error) (Written[
 		Full: full, path: r.path, born: born, replayed: w.Replayed, validated: w.Validated,
 		etag: hexOf(w.Entity.Head.ETag),
 	}, err
+}
+
+// Created is the answer to a birth. Similar are entities that look like the new one,
+// a warning and no more.
+type Created[F domain.Facts] struct {
+	Written[F]
+
+	*Warning
+}
+
+// Warning names near-duplicates; null where that could not be found out in time.
+type Warning struct {
+	Similar *[]Hit `json:"similar"`
 }
 
 type batchIn struct {

@@ -80,8 +80,3 @@ func (l Likeness) Check() error {
 	}
 	return nil
 }
-
-// Text is what the entity would mean.
-func (l Likeness) Text() string {
-	return domain.Industry{Name: l.Name, Description: l.Description}.Text()
-}

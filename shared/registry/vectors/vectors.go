@@ -6,10 +6,10 @@ package vectors
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/dlai-sd/plant/shared/domain"
@@ -26,16 +26,13 @@ const (
 	tries     = 5   // of an entity that changes while its vector is made
 )
 
-// Texts computes the embeddings of texts, in their order.
-type Texts func(ctx context.Context, texts []string) ([][]float32, error)
-
 // Maker makes vectors and records them. It is safe for concurrent use; one batch
 // is made at a time, so that the events of a bulk write find their work done by
 // the first of them.
 type Maker struct {
 	registry *registry.Service
 	db       *store.DB
-	texts    Texts
+	embedder *embedding.Embedder
 	models   []embedding.Recipe
 
 	turn sync.Mutex
@@ -44,8 +41,8 @@ type Maker struct {
 // New makes a Maker. The database is read by a role that sees all tenants' entities.
 // Of the recipes the first is the one that states name and search uses, the others
 // are being filled for later.
-func New(s *registry.Service, db *store.DB, texts Texts, models []embedding.Recipe) *Maker {
-	return &Maker{registry: s, db: db, texts: texts, models: models}
+func New(s *registry.Service, db *store.DB, e *embedding.Embedder, models []embedding.Recipe) *Maker {
+	return &Maker{registry: s, db: db, embedder: e, models: models}
 }
 
 // Handle does what an event of a created or changed entity asks for. An entity
@@ -103,10 +100,16 @@ func (m *Maker) needed(e domain.Entity) bool {
 		return false
 	}
 	named := e.Governed.Embedding
-	return named == nil || named.ModelID != m.models[0].ModelID || named.TextSHA256 != hexSHA256(e.Facts.Text())
+	d := described(e)
+	return named == nil || named.ModelID != m.ModelID() ||
+		named.TextSHA256 != fmt.Sprintf("%x", embedding.EntityTextHash(d.Name, d.Description))
 }
 
-func hexSHA256(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+// described is what an entity's vector is made of.
+func described(e domain.Entity) embedding.Entity {
+	name := e.Facts.Label()
+	return embedding.Entity{Name: name, Description: strings.TrimPrefix(strings.TrimPrefix(e.Facts.Text(), name), ". ")}
+}
 
 // record makes the vectors of entities by every recipe and writes them.
 func (m *Maker) record(ctx context.Context, req registry.Request, entities []domain.Entity, receipt *store.Receipt) error {
@@ -119,21 +122,20 @@ func (m *Maker) record(ctx context.Context, req registry.Request, entities []dom
 
 func (m *Maker) meanings(ctx context.Context, entities []domain.Entity, models []embedding.Recipe) ([]registry.Meaning, error) {
 	meanings := make([]registry.Meaning, len(entities))
-	described := make([]embedding.Described, len(entities))
+	texts := make([]embedding.Entity, len(entities))
 	for i, e := range entities {
 		meanings[i].Entity = e
-		described[i] = embedding.Described{Name: e.Facts.Label(), Text: e.Facts.Text()}
+		texts[i] = described(e)
 	}
 	for _, model := range models {
-		values, err := model.Vectors(ctx, m.texts, described)
+		made, err := m.embedder.Entities(ctx, model, texts)
 		if err != nil {
 			return nil, fmt.Errorf("compute %d vectors: %w", len(entities), err)
 		}
 		for i, e := range entities {
-			text := e.Facts.Text()
 			meanings[i].Vectors = append(meanings[i].Vectors, store.Vector{
-				EntityID: e.ID, Kind: e.Kind(), ModelID: model.ModelID, Text: text, TextSHA256: sha256.Sum256([]byte(text)),
-				VectorSHA256: embedding.VectorHash(values[i]), Values: values[i],
+				EntityID: e.ID, Kind: e.Kind(), ModelID: model.ModelID, Text: e.Facts.Text(), TextSHA256: made[i].TextHash,
+				VectorSHA256: made[i].VectorHash, Values: made[i].Vector,
 			})
 		}
 	}
@@ -142,20 +144,20 @@ func (m *Maker) meanings(ctx context.Context, entities []domain.Entity, models [
 
 // Query returns the vector by which a text is looked for.
 func (m *Maker) Query(ctx context.Context, text string) ([]float32, error) {
-	values, err := m.texts(ctx, []string{text})
+	made, err := m.embedder.Embed(ctx, []string{text})
 	if err != nil {
 		return nil, err
 	}
-	return values[0], nil
+	return made[0].Vector, nil
 }
 
-// Like returns the vector that an entity of this name and text would have.
-func (m *Maker) Like(ctx context.Context, name, text string) ([]float32, error) {
-	values, err := m.models[0].Vectors(ctx, m.texts, []embedding.Described{{Name: name, Text: text}})
+// Like returns the vector that an entity of this name and description would have.
+func (m *Maker) Like(ctx context.Context, name, description string) ([]float32, error) {
+	made, err := m.embedder.Entities(ctx, m.models[0], []embedding.Entity{{Name: name, Description: description}})
 	if err != nil {
 		return nil, err
 	}
-	return values[0], nil
+	return made[0].Vector, nil
 }
 
 // ModelID is whose vectors are searched.

@@ -1,0 +1,9 @@
+package embedding
+
+import (
+	"testing"
+
+	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
+)
+
+func TestMain(m *testing.M) { stacktest.Main(m) }
