@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -85,16 +86,26 @@ const embedFilter = `attributes.type = "plant.skill.created" OR attributes.type 
 	` OR attributes.type = "plant.job_role.created" OR attributes.type = "plant.job_role.evolved"` +
 	` OR attributes.type = "plant.industry.created" OR attributes.type = "plant.industry.evolved"`
 
+// everyKind lets through one change of every kind. A filter has at most 256 bytes,
+// so each change has a subscription of its own.
+func everyKind(change string) string {
+	var types []string
+	for _, kind := range domain.Kinds() {
+		types = append(types, fmt.Sprintf(`attributes.type="plant.%s.%s"`, kind, change))
+	}
+	return strings.Join(types, " OR ")
+}
+
 // subscriptions are who is pushed what, as in the cloud.
 func (s *stack) subscriptions() []pubsub.Subscription {
-	push := func(function, path, filter string) pubsub.Subscription {
+	push := func(name, function, path, filter string) pubsub.Subscription {
 		return pubsub.Subscription{
-			Name: function, Topic: eventsTopic, Filter: filter, PushURL: s.targets[function] + path, Audience: pushAudience,
+			Name: name, Topic: eventsTopic, Filter: filter, PushURL: s.targets[function] + path, Audience: pushAudience,
 			MaxAttempts: 20, MinBackoff: time.Second, MaxBackoff: time.Minute, DeadLetterTopic: deadTopic,
 		}
 	}
 	return []pubsub.Subscription{
-		push("embed", "/events/embed", embedFilter),
+		push("embed", "embed", "/events/embed", embedFilter),
 		push("certify-moved", "certify", "/events/certify", everyKind("moved")),
 		push("certify-evolved", "certify", "/events/certify", everyKind("evolved")),
 		push("certify-decertified", "certify", "/events/certify", everyKind("decertified")),
