@@ -45,8 +45,8 @@ bench: build ## Measure every goal against a bound of the same run; also as bin/
 	@bin/bench -json bin/bench.json
 
 .PHONY: chaos
-chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_SEED=)
-	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) go test -v -count=1 -timeout 30m ./scripts/chaos
+chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_AGENTS=1000 CHAOS_SEED=)
+	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) CHAOS_AGENTS=$(CHAOS_AGENTS) go test -v -count=1 -timeout 30m ./scripts/chaos
 
 .PHONY: test-pg16
 test-pg16: ## Run the tests that speak SQL on PostgreSQL 16

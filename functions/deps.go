@@ -100,7 +100,10 @@ func (d *deps) openRegistry(ctx context.Context) (function, error) {
 	case createRole:
 		f.handlers = createrole.Handlers(s, d.neighbours(), jobRoles, industries)
 	case birthAgent:
-		f.handlers = birthagent.Handlers(s, teams, agents)
+		if err := d.openPush(ctx); err != nil {
+			return function{}, err
+		}
+		f.handlers = birthagent.Handlers(s, d.dead.DeadLetter, teams, agents)
 	}
 	return f, nil
 }

@@ -69,6 +69,8 @@ func Routes() []Route {
 			{"GET /api/v1/certify/queue", certifier, Bearer, "listCertifyQueue", 0},
 			{"GET /api/v1/certify/refusals", certifier, Bearer, "listRefusals", 0},
 			{"GET /api/v1/certify/checklist", certifier, Bearer, "readChecklist", 0},
+			{"GET " + agents + "/{id}/manufacture", birthAgent, Bearer, "getAgentManufacture", 0},
+			{"POST /events/manufacture", birthAgent, Trusted, "manufactureEvent", web.LimitBody},
 			{"POST /events/certify", certifier, Trusted, "certifyEvent", web.LimitBody},
 			{"POST " + agents + "/{id}/assign-team", birthAgent, Bearer, "assignTeam", web.LimitBody},
 			{"POST /api/v1/auth/token", issueToken, Open, "issueToken", web.LimitForm},

@@ -121,3 +121,16 @@ GRANT EXECUTE ON FUNCTION holds_authority(uuid, text, text[]), require_authority
 -- A rejected agent leaves its team: that column of it, and nothing else.
 CREATE POLICY update_team ON agent FOR UPDATE TO plant_certifier USING (true);
 GRANT UPDATE (team_id) ON agent TO plant_certifier;
+
+-- Agents of all tenants that wait in draft, in a team, for something that they name
+-- to be certified: who certified it need not be who owns them.
+-- +goose StatementBegin
+CREATE FUNCTION waiting_agents(ground uuid, behind uuid, most int) RETURNS TABLE (agent uuid, owner text) LANGUAGE sql STABLE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT a.id, a.governance_agent_id FROM public.agent a JOIN public.entity e ON e.id = a.id
+    WHERE (a.skill_id = ground OR a.job_role_id = ground) AND a.team_id IS NOT NULL AND e.status = 'draft' AND a.id > behind
+    ORDER BY a.id LIMIT most
+$$;
+-- +goose StatementEnd
+REVOKE EXECUTE ON FUNCTION waiting_agents(uuid, uuid, int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION waiting_agents(uuid, uuid, int) TO plant_writer;

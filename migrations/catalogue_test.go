@@ -120,7 +120,7 @@ func TestFunctionsAreGrantedAsWritten(t *testing.T) {
 			"require_authority to plant_certifier", "require_certified to plant_certifier", "require_no_cycle to plant_writer",
 			"require_principal to plant_auditor", "require_principal to plant_certifier",
 			"require_principal to plant_drift", "require_principal to plant_writer",
-			"require_visible to plant_writer",
+			"require_visible to plant_writer", "waiting_agents to plant_writer",
 		},
 		column(t, conn, `SELECT proname || ' to ' || a.grantee::regrole FROM pg_proc p, aclexplode(proacl) a
 			WHERE pronamespace = 'public'::regnamespace AND a.grantee <> 'plant_owner'::regrole

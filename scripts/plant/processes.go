@@ -86,6 +86,14 @@ const embedFilter = `attributes.type = "plant.skill.created" OR attributes.type 
 	` OR attributes.type = "plant.job_role.created" OR attributes.type = "plant.job_role.evolved"` +
 	` OR attributes.type = "plant.industry.created" OR attributes.type = "plant.industry.evolved"`
 
+// What may make an agent's next step due: what happened to it, and what it may
+// have waited for.
+const (
+	manufactureFilter = `attributes.type="plant.agent.created" OR attributes.type="plant.agent.assigned"` +
+		` OR attributes.type="plant.agent.evolved" OR attributes.type="plant.agent.certified"`
+	waitingFilter = `attributes.type="plant.skill.certified" OR attributes.type="plant.job_role.certified"`
+)
+
 // everyKind lets through one change of every kind. A filter has at most 256 bytes,
 // so each change has a subscription of its own.
 func everyKind(change string) string {
@@ -106,6 +114,8 @@ func (s *stack) subscriptions() []pubsub.Subscription {
 	}
 	return []pubsub.Subscription{
 		push("embed", "embed", "/events/embed", embedFilter),
+		push("manufacture", "birth-agent", "/events/manufacture", manufactureFilter),
+		push("manufacture-waiting", "birth-agent", "/events/manufacture", waitingFilter),
 		push("certify-moved", "certify", "/events/certify", everyKind("moved")),
 		push("certify-evolved", "certify", "/events/certify", everyKind("evolved")),
 		push("certify-decertified", "certify", "/events/certify", everyKind("decertified")),
