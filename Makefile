@@ -10,6 +10,7 @@ PACKAGES     ?= ./...
 CHAOS_KILLS  ?= 50
 CHAOS_WRITES ?= 500
 CHAOS_EVENTS ?= 20000
+CHAOS_AGENTS ?= 1000
 
 # Tools of the checks, pinned; Go fetches them by version and checksum.
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
