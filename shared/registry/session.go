@@ -321,7 +321,7 @@ func (s *session) write(ctx context.Context) error {
 				continue
 			}
 			out := &s.outcomes[s.at[n]]
-			out.Recorded, out.Version, out.VersionHash, out.etag = true, a.Record.Seq, a.Hash.String(), a.Hash
+			out.Recorded, out.Version, out.VersionHash = true, a.Record.Seq, a.Hash.String()
 		}
 		return json.Marshal(s.outcomes)
 	})
