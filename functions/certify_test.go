@@ -330,7 +330,7 @@ func TestWithdrawal(t *testing.T) {
 	b := newBoard(t)
 	g := b.ground(t, "Weld")
 	b.certifyAll(t, g)
-	globex, other := b.author(t, "globex")
+	_, other := b.author(t, "globex")
 	role := as[entity](t, b.at[jobRoles].post(t, other, jobRoles, fmt.Sprintf(`{"name":"Fitter","required_skills":[%q],"seniority_level":"mid"}`, g.skill))).ID
 	submit := call{method: "POST", path: jobRoles + "/" + role + "/transitions", token: other, body: `{"to":"under_review"}`}
 	submit.header = map[string]string{"If-Match": b.at[jobRoles].get(t, other, jobRoles+"/"+role).header.Get("ETag")}
@@ -358,7 +358,6 @@ func TestWithdrawal(t *testing.T) {
 	require.Equal(t, 422, b.decide(t, b.bearer, jobRoles, g.role, yes).status, "not before its skill")
 	b.must(t, skills, g.skill, yes)
 	b.must(t, jobRoles, g.role, yes)
-	_ = globex
 }
 
 // TestRejectedAgentLeavesItsTeam: in one amendment; but a team is never left
@@ -426,10 +425,16 @@ func TestCertifyQueue(t *testing.T) {
 	b.submit(t, skills, id)
 	require.NotContains(t, ids(b.Token(t, mine), ""), id, "not what the caller wrote")
 	require.Contains(t, ids(b.bearer, ""), id)
+	_, globex := b.author(t, "globex")
+	theirs := as[entity](t, b.at[skills].post(t, globex, skills, plain("Theirs"))).ID
+	submit := call{method: "POST", path: skills + "/" + theirs + "/transitions", token: globex, body: `{"to":"under_review"}`}
+	submit.header = map[string]string{"If-Match": b.at[skills].get(t, globex, skills+"/"+theirs).header.Get("ETag")}
+	require.Equal(t, 200, b.at[skills].do(t, submit).status)
+	require.Contains(t, ids(b.bearer, ""), theirs)
+	require.NotContains(t, ids(b.Token(t, b.own), ""), theirs)
 	forged := b.own
 	forged.Platform = []domain.Authority{domain.Genesis}
 	require.Len(t, ids(b.Token(t, forged), ""), 3, "a token's word is not enough: own only")
-	_ = uuid.Nil
 }
 
 // TestRefusedAttempts: whoever tries to certify itself, or what it may not, by

@@ -143,11 +143,18 @@ func TestManufacture(t *testing.T) {
 	f.mustChange(t, agents, http.MethodPost, idle, "/assign-team", fmt.Sprintf(`{"team_id":%q}`, g.team))
 	f.flow(t)
 	f.mustChange(t, agents, http.MethodPost, idle, "/transitions", `{"to":"draft"}`)
-	f.must(t, skills, third, yes) // a renewal
+	f.must(t, skills, third, no("revoke", "again"))
+	f.must(t, skills, third, yes)
 	f.flow(t)
 	l = f.line(t, idle)
 	require.Equal(t, "draft", l.Status)
 	require.False(t, l.Submitted)
+
+	// Everything that ever came comes once more, and changes nothing.
+	before := f.count(t, "amendment")
+	f.seen = map[string]int{}
+	f.flow(t)
+	require.Equal(t, before, f.count(t, "amendment"))
 
 	// And a skill that is withdrawn takes its agent from its work.
 	f.must(t, skills, g.skill, no("revoke", "unsafe"))

@@ -90,7 +90,9 @@ func TestPolicyDecides(t *testing.T) {
 	// tampering waits for a person.
 	sly := k.make(t, "Sl\u200by").Entity.ID
 	k.amend(t, sly, domain.MoveTo{To: domain.UnderReview})
-	require.NoError(t, skills.Settle(t.Context(), asked(), sly))
+	once := asked()
+	require.NoError(t, skills.Settle(t.Context(), once, sly))
+	require.Equal(t, 1, k.count(t, "inbox WHERE ce_id = '"+once.Receipt.EventID+"'"), "the receipt came with the decision")
 	now, err := k.Newest(t.Context(), k.who, "", sly)
 	require.NoError(t, err)
 	require.Equal(t, domain.Draft, now.Entity.Governed.Status)
@@ -197,7 +199,7 @@ func TestWithdrawalReachesAll(t *testing.T) {
 	c := k.certifier(t, 2, domain.KindSkill)
 	ground := k.submitted(t, "Ground")
 	require.NoError(t, c.Settle(t.Context(), asked(), ground))
-	many := ledger.MaxBatch + 8
+	many := 2*ledger.MaxBatch + 8
 	for from := 0; from < many; from += 260 {
 		var items []registry.Candidate
 		for i := from; i < min(from+260, many); i++ {
