@@ -58,8 +58,10 @@ func TestChecklistFindsWhatWasDoneByHand(t *testing.T) {
 		"a record": {"amendment", "ALTER TABLE amendment DROP CONSTRAINT amendment_record_check, DROP CONSTRAINT amendment_hash_check; " +
 			"UPDATE amendment SET record = record || ' ' WHERE entity_id = '%[1]s' AND seq = 1", []string{"CON-03", "AUD-01", "AUD-02"}},
 		"what the key may sign": {"signing_key", "UPDATE signing_key SET may_sign = '{created}' WHERE use = 'amendment'", []string{"AUD-03"}},
-		"the key revoked": {"entity", "UPDATE entity e SET status = 'revoked' FROM signing_key k WHERE k.id = e.id AND k.use = 'amendment'",
-			[]string{"AUD-04"}},
+		"the key revoked": {
+			"entity", "UPDATE entity e SET status = 'revoked' FROM signing_key k WHERE k.id = e.id AND k.use = 'amendment'",
+			[]string{"AUD-04"},
+		},
 		"the law": {"constitution", `INSERT INTO constitution SELECT sha256('{}'), '{}', '2', now()`, []string{"CON-05"}},
 	}
 	for what, c := range cases {
