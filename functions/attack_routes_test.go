@@ -31,14 +31,24 @@ func attacks() map[string]func(w *siege, collection string) []aim {
 		"GET /api/v1/search":        (*siege).onSearch,
 		"POST /api/v1/similar":      (*siege).onLikeness,
 		"POST /generate-embedding":  (*siege).onEmbedding,
-		"POST /events/embed":        (*siege).onPush,
+		"POST /events/embed":        pushedTo("/events/embed"),
 		"GET /api/v1/changes":       (*siege).onChanges,
-		"GET /log/checkpoint":       onDocument("/log/checkpoint"),
-		"GET /log/tile/{path...}":   onDocument("/log/tile/0/000"),
-		"GET /log/proof/{hash}":     (*siege).onProof,
-		"GET /api/v1/openapi.yaml":  onDocument("/api/v1/openapi.yaml"),
-		"GET /problems":             onDocument("/problems"),
-		"GET /problems/{code}":      onDocument("/problems/not_found"),
+
+		"POST {c}/{id}/certify":         (*siege).onCertify,
+		"GET {c}/{id}/certification":    (*siege).onCertification,
+		"GET {c}/{id}/manufacture":      (*siege).onManufacture,
+		"POST /api/v1/certify/batch":    (*siege).onCertifyAll,
+		"GET /api/v1/certify/queue":     onDocument("/api/v1/certify/queue"),
+		"GET /api/v1/certify/refusals":  onDocument("/api/v1/certify/refusals?limit=1&cursor=x"), // what one asked for oneself: TestRefusals
+		"GET /api/v1/certify/checklist": onDocument("/api/v1/certify/checklist"),
+		"POST /events/certify":          pushedTo("/events/certify"),
+		"POST /events/manufacture":      pushedTo("/events/manufacture"),
+		"GET /log/checkpoint":           onDocument("/log/checkpoint"),
+		"GET /log/tile/{path...}":       onDocument("/log/tile/0/000"),
+		"GET /log/proof/{hash}":         (*siege).onProof,
+		"GET /api/v1/openapi.yaml":      onDocument("/api/v1/openapi.yaml"),
+		"GET /problems":                 onDocument("/problems"),
+		"GET /problems/{code}":          onDocument("/problems/not_found"),
 	}
 }
 
@@ -334,10 +344,43 @@ func (w *siege) onEmbedding(string) []aim {
 	}}
 }
 
-func (w *siege) onPush(string) []aim {
-	return []aim{func(v victim) call {
-		return call{method: "POST", path: "/events/embed", body: fmt.Sprintf(`{"id":%q}`, v.ids[skills])}
-	}}
+// pushedTo: events are for the platform's own services; no tenant's token opens them.
+func pushedTo(path string) func(*siege, string) []aim {
+	return func(*siege, string) []aim {
+		return []aim{func(v victim) call {
+			return call{method: "POST", path: path, body: fmt.Sprintf(`{"id":%q}`, v.ids[skills])}
+		}}
+	}
+}
+
+func (w *siege) onCertify(collection string) []aim {
+	return eachID(collection, func(at func(victim) string, _ string) (aims []aim) {
+		for _, body := range []string{`{"decision":"certify"}`, `{"decision":"reject","reasons":["x"]}`, `{"decision":"revoke","reasons":["x"]}`} {
+			aims = append(aims, both(func(v victim) call { return call{method: "POST", path: at(v) + "/certify", body: body} })...)
+		}
+		return aims
+	})
+}
+
+func (w *siege) onCertification(collection string) []aim {
+	return eachID(collection, func(at func(victim) string, _ string) []aim {
+		return []aim{func(v victim) call { return call{method: "GET", path: at(v) + "/certification"} }}
+	})
+}
+
+func (w *siege) onManufacture(collection string) []aim {
+	return eachID(collection, func(at func(victim) string, _ string) []aim {
+		return []aim{func(v victim) call { return call{method: "GET", path: at(v) + "/manufacture"} }}
+	})
+}
+
+func (w *siege) onCertifyAll(string) (aims []aim) {
+	for _, kind := range everyCollection() {
+		aims = append(aims, both(func(v victim) call {
+			return call{method: "POST", path: "/api/v1/certify/batch", body: fmt.Sprintf(`{"items":[{"id":%q,"decision":"certify"}]}`, v.ids[kind])}
+		})...)
+	}
+	return aims
 }
 
 // onDocument is what anybody may read.

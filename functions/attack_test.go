@@ -63,6 +63,7 @@ type siege struct {
 	*platform
 	wire   *wire  // what the writing functions ask the database
 	reader *wire  // and what embed asks
+	judges *wire  // and certify
 	them   victim // what there is
 	nobody victim // what there is not
 	own    victim // the attacker's own
@@ -76,12 +77,15 @@ func newSiege(t *testing.T) *siege {
 	t.Helper()
 	k := newKit(t)
 	p := k.Principal(t, "acme", domain.Author, domain.Architect, domain.Governor)
-	w := &siege{wire: tapped(t, k.As("plant_writer")), reader: tapped(t, k.As("plant_embedder"))}
+	w := &siege{wire: tapped(t, k.As("plant_writer")), reader: tapped(t, k.As("plant_embedder")), judges: tapped(t, k.As("plant_certifier"))}
 	through := map[string]string{"DATABASE_URL": w.wire.url, "DB_POOL": "1"}
 	finder := k.serve(t, embedder, map[string]string{"DATABASE_URL": w.reader.url, "DB_POOL": "1"})
 	one, two, three := k.serve(t, createSkill, through), k.serve(t, createRole, through), k.serve(t, birthAgent, through)
+	judge := k.serve(t, certifier, map[string]string{"DATABASE_URL": w.judges.url, "DB_POOL": "1"})
 	w.platform = &platform{kit: k, token: k.Token(t, p), at: map[string]*server{
 		skills: one, jobRoles: two, industries: two, teams: three, agents: three, "similar": finder,
+		"certify": judge, "/api/v1/certify/batch": judge, "/api/v1/certify/queue": judge, "/api/v1/certify/refusals": judge,
+		"/api/v1/certify/checklist": judge, "/events/certify": judge, "/events/manufacture": three,
 		"/api/v1/search": finder, "/api/v1/similar": finder, "/generate-embedding": finder, "/events/embed": finder,
 	}}
 	w.attacker = mighty(t, k, "globex")
@@ -226,10 +230,14 @@ func (w *siege) strike(t *testing.T, c call, v victim) (answer, []string) {
 	if strings.HasSuffix(path, "/similar") {
 		s = w.at["similar"]
 	}
+	if strings.HasSuffix(path, "/certify") && w.at[path] == nil || strings.HasSuffix(path, "/certification") {
+		s = w.at["certify"]
+	}
 	w.wire.take()
 	w.reader.take()
+	w.judges.take()
 	a := s.do(t, c)
-	trace := append(w.wire.take(), w.reader.take()...)
+	trace := slices.Concat(w.wire.take(), w.reader.take(), w.judges.take())
 	for i := range trace {
 		trace[i] = plainly(trace[i], v)
 	}
@@ -278,13 +286,14 @@ func (w *siege) reached(t *testing.T) (found []string) {
 }
 
 // eachTable visits every table with the condition that a row is the attacked
-// tenant's.
+// tenant's; all but refusal, which keeps what was asked for, whether there is such a
+// thing or not.
 func (w *siege) eachTable(t *testing.T, visit func(c checker, table, owner string)) {
 	t.Helper()
 	w.inDatabase(t, func(c checker) []string {
 		rows, err := c.Query(t.Context(), `SELECT c.relname, bool_or(a.attname = 'governance_agent_id'), bool_or(a.attname = 'entity_id')
 			FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-			WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' GROUP BY 1 ORDER BY 1`)
+			WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'refusal' GROUP BY 1 ORDER BY 1`)
 		require.NoError(t, err)
 		type table struct {
 			Name         string

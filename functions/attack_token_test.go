@@ -29,6 +29,8 @@ func (w *siege) everyWrite(route Route) (call, bool) {
 		c.body = `{"items":[` + w.body(collection, "", "") + `]}`
 	case strings.HasSuffix(rest, "/transitions"):
 		c.body = `{"to":"under_review"}`
+	case strings.HasSuffix(rest, "/certify"):
+		c.body = `{"decision":"certify"}`
 	case strings.HasSuffix(rest, "/assign-team"):
 		c.body = `{"team_id":null}`
 	case method == http.MethodDelete:
@@ -112,7 +114,7 @@ func TestOneKindsPathIsNotAnothers(t *testing.T) {
 			}
 			c.path, c.token, c.header = strings.ReplaceAll(path, "{id}", id), w.token, under(w.them, kind)
 			a, _ := w.strike(t, c, w.them)
-			require.Equal(t, http.StatusNotFound, a.status, "%s of %s: %s", route.Operation, kind, a.body)
+			require.Equal(t, http.StatusNotFound, a.status, "%s of %s: %d %s", route.Operation, kind, a.status, a.body)
 		}
 	}
 	require.Equal(t, before, w.belongings(t))

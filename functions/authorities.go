@@ -14,12 +14,13 @@ import (
 // domain.Permissions says what that needs. A route that makes
 // none reads; one that is no GET says so.
 func changes() map[string]string {
-	list := map[string]string{"assignTeam": domain.ChangeAssigned, "similarToText": ""}
+	list := map[string]string{"assignTeam": domain.ChangeAssigned, "similarToText": "", "certifyAll": domain.ChangeCertified}
 	for one, many := range map[string]string{
 		"Skill": "Skills", "JobRole": "JobRoles", "Industry": "Industries", "Team": "Teams", "Agent": "Agents",
 	} {
 		list["create"+one], list["create"+many] = domain.ChangeCreated, domain.ChangeCreated
 		list["evolve"+one] = domain.ChangeEvolved
+		list["certify"+one] = domain.ChangeCertified
 		list["move"+one], list["archive"+one] = domain.ChangeMoved, domain.ChangeMoved
 	}
 	return list

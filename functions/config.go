@@ -30,6 +30,7 @@ type Config struct {
 
 	SecretManager string `env:"SECRET_MANAGER_ENDPOINT"` // a local server without TLS; empty: Google's
 	AmendmentKey  string `env:"AMENDMENT_KEY"`
+	CertifyingKey string `env:"CERTIFICATION_KEY"`
 	CheckpointKey string `env:"CHECKPOINT_KEY"`
 	HeadsKey      string `env:"HEADS_KEY"`
 	TokenKeys     string `env:"JWT_KEYS"`

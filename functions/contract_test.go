@@ -219,7 +219,7 @@ func TestEveryOperationIsServed(t *testing.T) {
 		}](t, s.get(t, "", "/ready"))
 		writes := []string{"constitution", "keys", "schema"}
 		want := map[string][]string{
-			createSkill: writes, createRole: writes, birthAgent: writes, embedder: writes,
+			createSkill: writes, createRole: writes, birthAgent: writes, certifier: writes, embedder: writes,
 			auditRun: {"constitution", "schema"}, issueToken: {"schema"},
 		}
 		require.ElementsMatch(t, want[function], slices.Collect(maps.Keys(ready.Checks)))

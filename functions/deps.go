@@ -18,6 +18,7 @@ import (
 
 	"github.com/dlai-sd/plant/functions/auditrun"
 	"github.com/dlai-sd/plant/functions/birthagent"
+	"github.com/dlai-sd/plant/functions/certify"
 	"github.com/dlai-sd/plant/functions/createrole"
 	"github.com/dlai-sd/plant/functions/createskill"
 	"github.com/dlai-sd/plant/functions/issuetoken"
@@ -63,6 +64,9 @@ type deps struct {
 type function struct {
 	handlers map[string]http.Handler // by operation
 	checks   []web.Check
+
+	// expired makes, for an operation, what notes whoever comes with a token that is over.
+	expired func(operation string) func(*http.Request, auth.Principal)
 }
 
 // open makes the function that the configuration names.
@@ -72,6 +76,8 @@ func (d *deps) open(ctx context.Context) (function, error) {
 	switch d.cfg.Function {
 	case createSkill, createRole, birthAgent:
 		return d.openRegistry(ctx)
+	case certifier:
+		return d.openCertify(ctx)
 	case embedder:
 		return d.openEmbed(ctx)
 	case auditRun:
@@ -99,9 +105,28 @@ func (d *deps) openRegistry(ctx context.Context) (function, error) {
 	case createRole:
 		f.handlers = createrole.Handlers(s, d.neighbours(), jobRoles, industries)
 	case birthAgent:
-		f.handlers = birthagent.Handlers(s, teams, agents)
+		if err := d.openPush(ctx); err != nil {
+			return function{}, err
+		}
+		f.handlers = birthagent.Handlers(s, d.dead.DeadLetter, teams, agents)
 	}
 	return f, nil
+}
+
+// openCertify opens the function that decides. Its key signs decisions alone.
+func (d *deps) openCertify(ctx context.Context) (function, error) {
+	if err := inOrder(ctx, d.openDatabase, d.openTopic, d.openCertifyingKey, d.openBearer, d.openPush); err != nil {
+		return function{}, err
+	}
+	c, err := registry.NewCertifier(
+		registry.Config{DB: d.db, Keys: d.signer, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log}, domain.InForce().Policies)
+	if err != nil {
+		return function{}, err
+	}
+	s := certify.Service{Certifier: c, Dead: d.dead.DeadLetter}
+	return function{
+		handlers: s.Handlers(), checks: []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()}, expired: s.Expired,
+	}, nil
 }
 
 // neighbours warns of near-duplicates, where embed can be asked.
@@ -171,7 +196,7 @@ func (d *deps) openDatabase(ctx context.Context) error {
 }
 
 // crossTenant lists the functions whose database role reads what all tenants own.
-func crossTenant() []string { return []string{embedder, auditRun} }
+func crossTenant() []string { return []string{embedder, auditRun, certifier} }
 
 func (d *deps) openTopic(ctx context.Context) error {
 	client, err := pubsub.NewClient(ctx, d.cfg.Project)
@@ -213,13 +238,22 @@ func localSecrets(endpoint string) []option.ClientOption {
 // openSigner reads the amendment key once; a key that cannot be read stops the
 // start.
 func (d *deps) openSigner(ctx context.Context) error {
-	if err := need(d.cfg.Function, map[string]string{"AMENDMENT_KEY": d.cfg.AmendmentKey}); err != nil {
+	return d.openKey(ctx, "AMENDMENT_KEY", d.cfg.AmendmentKey)
+}
+
+// openCertifyingKey is openSigner for the key that decisions are signed with.
+func (d *deps) openCertifyingKey(ctx context.Context) error {
+	return d.openKey(ctx, "CERTIFICATION_KEY", d.cfg.CertifyingKey)
+}
+
+func (d *deps) openKey(ctx context.Context, name, version string) error {
+	if err := need(d.cfg.Function, map[string]string{name: version}); err != nil {
 		return err
 	}
 	if err := d.openSecrets(ctx); err != nil {
 		return err
 	}
-	d.signer = d.secrets.Hold(registry.Successor(d.secrets, d.db, d.cfg.AmendmentKey), time.Now)
+	d.signer = d.secrets.Hold(registry.Successor(d.secrets, d.db, version), time.Now)
 	_, err := d.signer.Key(ctx)
 	return err
 }

@@ -155,8 +155,10 @@ func statuses(method, path string, op *v3.Operation, scheme string) []string {
 	add(op.RequestBody != nil && scheme != "service", "413", "415")
 	add(slices.Contains(names, "id"), "404")
 	add(slices.Contains(names, "id") && !strings.HasSuffix(path, "/amendments") && !strings.HasSuffix(path, "/similar"), "410")
-	add(slices.Contains(names, "Idempotency-Key"), "403", "409", "422")
-	add(slices.Contains(names, "If-Match"), "412", "428")
+	add(slices.Contains(names, "Idempotency-Key"), "403", "422")
+	add(slices.Contains(names, "Idempotency-Key") && op.OperationId != "certifyAll", "409") // there each item has its own
+	add(slices.Contains(names, "If-Match"), "412")
+	add(slices.Contains(names, "If-Match") && !strings.HasPrefix(op.OperationId, "certify"), "428") // a decision may name its version
 	add(slices.Contains(names, "If-None-Match"), "304")
 	add(op.OperationId == "issueToken", "422", "429")
 	add(method == "get", "200")

@@ -99,12 +99,12 @@ func (k *kit) settings(t *testing.T, function string, changes map[string]string)
 	require.NoError(t, err)
 	role := map[string]string{
 		createSkill: "plant_writer", createRole: "plant_writer", birthAgent: "plant_writer",
-		auditRun: "plant_auditor", issueToken: "plant_authenticator", embedder: "plant_embedder",
+		auditRun: "plant_auditor", issueToken: "plant_authenticator", embedder: "plant_embedder", certifier: "plant_certifier",
 	}[function]
 	env := map[string]string{
 		"FUNCTION_TARGET": function, "PLANT_ORIGIN": harness.Origin, "GOOGLE_CLOUD_PROJECT": harness.Project,
 		"DATABASE_URL": k.As(role), "DB_POOL": "4", "SECRET_MANAGER_ENDPOINT": k.SecretsAddr,
-		"AMENDMENT_KEY": k.Keys[domain.UseAmendment], "JWT_KEYS": k.TokensVersion,
+		"AMENDMENT_KEY": k.Keys[domain.UseAmendment], "CERTIFICATION_KEY": k.Keys[domain.UseCertification], "JWT_KEYS": k.TokensVersion,
 		"CHECKPOINT_KEY": k.Keys[domain.UseCheckpoint], "HEADS_KEY": k.Keys[domain.UseHeads], "CHECKPOINT_DIR": k.checkpoints,
 		"TOKEN_ISSUER": harness.Issuer, "TOKEN_AUDIENCE": harness.Audience, "PUBSUB_TOPIC": k.topic,
 		"OIDC_ISSUER": google.URL(), "PUSH_AUDIENCE": pushAudience, "PUSH_SERVICE_ACCOUNT": pusher, "CORS_ORIGINS": portal,

@@ -89,7 +89,7 @@ func (d *deps) handler(ctx context.Context) (*web.Handler, error) {
 		if !ok {
 			return nil, fmt.Errorf("route %s: %s has no operation %s", r.Pattern, r.Function, r.Operation)
 		}
-		mux.Handle(r.Pattern, d.guard(r.Access, h))
+		mux.Handle(r.Pattern, d.guard(r, f, h))
 	}
 	return web.Wrap(flushed(&mux), web.Options{Logger: d.log, Project: d.cfg.Project, Origins: origins}), nil
 }
@@ -105,11 +105,14 @@ func flushed(next http.Handler) http.Handler {
 }
 
 // guard lets in whom a route is for. There is no switch that turns it off.
-func (d *deps) guard(a Access, h http.Handler) http.Handler {
-	switch a {
+func (d *deps) guard(r Route, f function, h http.Handler) http.Handler {
+	switch r.Access {
 	case Open:
 		return h
 	case Bearer:
+		if f.expired != nil {
+			return auth.BearerNoting(d.bearer, f.expired(r.Operation), h)
+		}
 		return auth.Bearer(d.bearer, h)
 	case Caller:
 		return auth.Either(d.bearer, d.push, h)

@@ -38,6 +38,7 @@ const (
 	createSkill = "create-skill"
 	createRole  = "create-role"
 	birthAgent  = "birth-agent"
+	certifier   = "certify"
 	embedder    = "embed"
 	issueToken  = "issue-token"
 	auditRun    = "audit-run"
@@ -61,7 +62,16 @@ func Routes() []Route {
 		collection(industries, createRole, "Industry", "Industries"),
 		collection(teams, birthAgent, "Team", "Teams"),
 		collection(agents, birthAgent, "Agent", "Agents"),
+		decisions(skills, "Skill"), decisions(jobRoles, "JobRole"), decisions(industries, "Industry"),
+		decisions(teams, "Team"), decisions(agents, "Agent"),
 		[]Route{
+			{"POST /api/v1/certify/batch", certifier, Bearer, "certifyAll", web.LimitBatch},
+			{"GET /api/v1/certify/queue", certifier, Bearer, "listCertifyQueue", 0},
+			{"GET /api/v1/certify/refusals", certifier, Bearer, "listRefusals", 0},
+			{"GET /api/v1/certify/checklist", certifier, Bearer, "readChecklist", 0},
+			{"GET " + agents + "/{id}/manufacture", birthAgent, Bearer, "getAgentManufacture", 0},
+			{"POST /events/manufacture", birthAgent, Trusted, "manufactureEvent", web.LimitBody},
+			{"POST /events/certify", certifier, Trusted, "certifyEvent", web.LimitBody},
 			{"POST " + agents + "/{id}/assign-team", birthAgent, Bearer, "assignTeam", web.LimitBody},
 			{"POST /api/v1/auth/token", issueToken, Open, "issueToken", web.LimitForm},
 			// The documents belong to issue-token: every caller begins there, so it is the
@@ -99,6 +109,14 @@ func collection(path, function, one, many string) []Route {
 		{"GET " + path + "/{id}/amendments", function, Bearer, "list" + one + "Amendments", 0},
 		{"GET " + path + "/{id}/diff", function, Bearer, "diff" + one, 0},
 		{"GET " + path + "/{id}/dependents", function, Bearer, "list" + one + "Dependents", 0},
+	}
+}
+
+// decisions is what certification adds to a kind's routes.
+func decisions(path, one string) []Route {
+	return []Route{
+		{"POST " + path + "/{id}/certify", certifier, Bearer, "certify" + one, web.LimitBody},
+		{"GET " + path + "/{id}/certification", certifier, Bearer, "get" + one + "Certification", 0},
 	}
 }
 

@@ -65,8 +65,8 @@ func Variables() ([]Variable, error) {
 func descriptions() map[string]described {
 	bearers, pushed := reached(Bearer), reached(Trusted)
 	signers := among(createSkill, createRole, birthAgent, embedder)
-	publishers := among(createSkill, createRole, birthAgent, auditRun, embedder)
-	embeds, audits := among(embedder), among(auditRun)
+	publishers := among(createSkill, createRole, birthAgent, auditRun, embedder, certifier)
+	embeds, audits, handlers := among(embedder), among(auditRun), among(embedder, certifier, birthAgent)
 	tokens := func(f string) bool { return bearers(f) || f == issueToken }
 	return map[string]described{
 		"FUNCTION_TARGET":          {"name", "which function the process is", false, every},
@@ -81,6 +81,7 @@ func descriptions() map[string]described {
 		"DB_POOL":                  {"connections, 1 to 20", "at most open at once, per instance of a function", false, every},
 		"SECRET_MANAGER_ENDPOINT":  {"host:port", "a Secret Manager on this machine, without TLS", true, tokens},
 		"AMENDMENT_KEY":            {"projects/P/secrets/S/versions/N", "the key that signs amendments; its successors are found from it", false, signers},
+		"CERTIFICATION_KEY":        {"projects/P/secrets/S/versions/N", "the key that signs decisions of certification; its successors are found from it", false, among(certifier)},
 		"CHECKPOINT_KEY":           {"projects/P/secrets/S/versions/N", "the key that signs checkpoints", false, audits},
 		"HEADS_KEY":                {"projects/P/secrets/S/versions/N", "the key that signs heads records", false, audits},
 		"JWT_KEYS":                 {"projects/P/secrets/S/versions/N", "the secrets that tokens are signed with: the first signs, all verify", false, tokens},
@@ -89,7 +90,7 @@ func descriptions() map[string]described {
 		"CHECKPOINT_BUCKET":        {"bucket", "where checkpoints are published, create-only", false, audits},
 		"CHECKPOINT_DIR":           {"folder", "the same on one machine", true, audits},
 		"PUBSUB_TOPIC":             {"topic id", "where events go", false, publishers},
-		"PUBSUB_DEAD_LETTER_TOPIC": {"topic id", "where events go that can never be handled", false, embeds},
+		"PUBSUB_DEAD_LETTER_TOPIC": {"topic id", "where events go that can never be handled", false, handlers},
 		"OIDC_ISSUER":              {"URL", "who signs the tokens of Pub/Sub and Scheduler", false, pushed},
 		"PUSH_AUDIENCE":            {"text", "the audience those tokens must name", false, pushed},
 		"PUSH_SERVICE_ACCOUNT":     {"e-mail", "the one account that may push", false, pushed},

@@ -15,10 +15,17 @@ entity                      read insert update delete truncate
   auditor                   ++++ ---    ----   ----   -
   operator                  000+ --+    000+   ----   -
   authenticator             ---- ---    ----   ----   -
-skill job_role team agent industry
+skill job_role team industry
   writer                    ++0. +-.    +00.   ---.   -
   reader                    ++0. --.    ---.   ---.   -
   embedder certifier drift  +++. --.    ---.   ---.   -
+  auditor                   +++. --.    ---.   ---.   -
+  operator authenticator    ---. --.    ---.   ---.   -
+agent
+  writer                    ++0. +-.    +00.   ---.   -
+  reader                    ++0. --.    ---.   ---.   -
+  certifier                 +++. --.    +++.   ---.   -
+  embedder drift            +++. --.    ---.   ---.   -
   auditor                   +++. --.    ---.   ---.   -
   operator authenticator    ---. --.    ---.   ---.   -
 signing_key
@@ -64,6 +71,13 @@ idempotency_key
   writer certifier          +.0. +-.    -.-.   -.-.   -
   auditor                   +.+. --.    -.-.   +.+.   -
   reader embedder drift operator authenticator
+                            -.-. --.    -.-.   -.-.   -
+refusal
+  reader                    +.0. --.    -.-.   -.-.   -
+  writer                    -.-. +-.    -.-.   -.-.   -
+  certifier                 -.-. ++.    -.-.   -.-.   -
+  auditor                   +.+. --.    -.-.   -.-.   -
+  embedder drift operator authenticator
                             -.-. --.    -.-.   -.-.   -
 outbox
   writer                    +.0. +-.    -.-.   +.0.   -

@@ -122,6 +122,9 @@ func (w *world) operationalProbes(t *testing.T) map[string]probe {
 		"outbox": {"id = $1", tenantRows, "attempts = attempts + 1", func(t *testing.T, q executor, c class, _ string) (tag, error) {
 			return insertEvent(t, q, newID(t), ownerOf(c))
 		}, tenants},
+		"refusal": {"id = $1", tenantRows, "code = code", func(t *testing.T, q executor, c class, _ string) (tag, error) {
+			return insertRefusal(t, q, newID(t), ownerOf(c))
+		}, tenants},
 		"inbox": {"ce_id = $1", only(w.event), "consumer = consumer", func(t *testing.T, q executor, _ class, _ string) (tag, error) {
 			return insertReceipt(t, q, newID(t), "0 s")
 		}, []class{platform}},
@@ -377,7 +380,7 @@ func TestNotEvenASuperuserRemovesHistory(t *testing.T) {
 				require.Equal(t, appendOnly, code, "truncate %s", table)
 				if !slices.Contains([]string{
 					"entity", "amendment", "opening", "signature_batch", "constitution", "signing_key",
-					"log_entry", "log_tile", "heads", "checkpoint", "log_fork", "tenant_salt",
+					"log_entry", "log_tile", "heads", "checkpoint", "log_fork", "tenant_salt", "refusal",
 				}, table) {
 					continue
 				}

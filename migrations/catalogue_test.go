@@ -75,7 +75,7 @@ func TestCatalogueHasNo(t *testing.T) {
 				AND tgfoid = 'prevent_truncate'::regproc)`,
 		"append-only table without its trigger": `SELECT t FROM unnest(ARRAY['entity', 'amendment', 'opening', 'signature_batch',
 			'constitution', 'skill', 'job_role', 'team', 'agent', 'industry', 'signing_key',
-			'log_entry', 'heads', 'checkpoint', 'log_fork', 'tenant_salt']) t
+			'log_entry', 'heads', 'checkpoint', 'log_fork', 'tenant_salt', 'refusal']) t
 			WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t::regclass AND tgtype & 16 = 16
 				AND tgfoid = 'prevent_audit_column_updates'::regproc)`,
 		"constraint with a name made by Postgres": `SELECT conname FROM pg_constraint
@@ -115,12 +115,13 @@ func TestFunctionsAreGrantedAsWritten(t *testing.T) {
 			"archived_after_shared to plant_reader", "archived_after_shared to plant_writer",
 			"born_at to plant_auditor", "born_at to plant_certifier", "born_at to plant_drift", "born_at to plant_embedder",
 			"born_at to plant_operator", "born_at to plant_reader", "born_at to plant_writer",
-			"invisible to plant_writer",
+			"holds_authority to plant_certifier", "invisible to plant_writer", "log_places to plant_certifier",
 			"platform_owner to plant_auditor", "platform_owner to plant_certifier", "platform_owner to plant_reader",
-			"platform_owner to plant_writer", "require_agents to plant_writer", "require_no_cycle to plant_writer",
+			"platform_owner to plant_writer", "require_agents to plant_certifier", "require_agents to plant_writer",
+			"require_authority to plant_certifier", "require_certified to plant_certifier", "require_no_cycle to plant_writer",
 			"require_principal to plant_auditor", "require_principal to plant_certifier",
-			"require_principal to plant_drift", "require_principal to plant_writer",
-			"require_visible to plant_writer",
+			"require_principal to plant_drift", "require_principal to plant_reader", "require_principal to plant_writer",
+			"require_visible to plant_writer", "waiting_agents to plant_writer",
 		},
 		column(t, conn, `SELECT proname || ' to ' || a.grantee::regrole FROM pg_proc p, aclexplode(proacl) a
 			WHERE pronamespace = 'public'::regnamespace AND a.grantee <> 'plant_owner'::regrole
@@ -141,7 +142,7 @@ func TestUpdatableColumnsAreTheseAlone(t *testing.T) {
 		"plant_drift entity": head, "plant_operator entity": head,
 		"plant_writer skill": "category description", "plant_writer job_role": "description industry_id seniority_level",
 		"plant_writer team": "description job_role_id", "plant_writer agent": "job_role_id skill_id team_id",
-		"plant_writer industry": "description", "plant_operator signing_key": "invalid_from",
+		"plant_certifier agent": "team_id", "plant_writer industry": "description", "plant_operator signing_key": "invalid_from",
 		"plant_operator principal":   "authorities disabled_at name platform_authorities secret_hash",
 		"plant_embedder embedding":   "text_sha256 vector vector_sha256",
 		"plant_drift embedding":      "text_sha256 vector vector_sha256",

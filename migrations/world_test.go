@@ -166,6 +166,12 @@ func insertEvent(t *testing.T, q executor, id uuid.UUID, tenant string) (pgconn.
 		VALUES ($1::uuid, 'plant.skill.created', $1, $2, '{}')`, id, tenant)
 }
 
+func insertRefusal(t *testing.T, q executor, id uuid.UUID, tenant string) (pgconn.CommandTag, error) {
+	t.Helper()
+	return q.Exec(t.Context(), `INSERT INTO refusal (id, governance_agent_id, principal_id, operation, code)
+		VALUES ($1, $2, $1, 'certifySkill', 'forbidden')`, id, tenant)
+}
+
 func insertReceipt(t *testing.T, q executor, id uuid.UUID, age string) (pgconn.CommandTag, error) {
 	t.Helper()
 	return q.Exec(t.Context(), `INSERT INTO inbox (consumer, ce_id, received_at) VALUES ('c', $1, now() - $2::interval)`, id, age)
@@ -184,6 +190,8 @@ func (w *world) addOperational(t *testing.T, q executor) {
 		_, err := insertPrincipal(t, q, w.row[c], ownerOf(c))
 		require.NoError(t, err)
 		_, err = insertRepeat(t, q, w.row[c], ownerOf(c), "25 hours")
+		require.NoError(t, err)
+		_, err = insertRefusal(t, q, w.row[c], ownerOf(c))
 		require.NoError(t, err)
 		_, err = insertEvent(t, q, w.row[c], ownerOf(c))
 		require.NoError(t, err)

@@ -1,4 +1,5 @@
-// Package birthagent serves agents and the teams they work in.
+// Package birthagent serves agents and the teams they work in, and takes the steps
+// of an agent's manufacture that follow from others.
 package birthagent
 
 import (
@@ -6,16 +7,19 @@ import (
 	"net/http"
 
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/event"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/registry/api"
 )
 
 // Handlers returns the function's operations by their id; the paths are the
-// collections'.
-func Handlers(s *registry.Service, teams, agents string) map[string]http.Handler {
+// collections'. Messages that can never be handled go to dead.
+func Handlers(s *registry.Service, dead event.DeadLetter, teams, agents string) map[string]http.Handler {
 	born := api.New[domain.Agent](s, agents)
 	all := born.Operations("Agent", "Agents")
 	maps.Copy(all, api.New[domain.Team](s, teams).Operations("Team", "Teams"))
 	all["assignTeam"] = born.Assign("assignTeam")
+	all["getAgentManufacture"] = timeline(s)
+	all["manufactureEvent"] = event.Handler(consumer, follow(s), dead)
 	return all
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -40,6 +41,7 @@ var roles = map[string]string{ // a table that nobody changes
 	"create-skill": "plant_writer",
 	"create-role":  "plant_writer",
 	"birth-agent":  "plant_writer",
+	"certify":      "plant_certifier",
 	"embed":        "plant_embedder",
 	"audit-run":    "plant_auditor",
 	"issue-token":  "plant_authenticator",
@@ -86,16 +88,39 @@ const embedFilter = `attributes.type = "plant.skill.created" OR attributes.type 
 	` OR attributes.type = "plant.job_role.created" OR attributes.type = "plant.job_role.evolved"` +
 	` OR attributes.type = "plant.industry.created" OR attributes.type = "plant.industry.evolved"`
 
+// What may make an agent's next step due: what happened to it, and what it may
+// have waited for.
+const (
+	manufactureFilter = `attributes.type="plant.agent.created" OR attributes.type="plant.agent.assigned"` +
+		` OR attributes.type="plant.agent.evolved" OR attributes.type="plant.agent.certified"`
+	waitingFilter = `attributes.type="plant.skill.certified" OR attributes.type="plant.job_role.certified"`
+)
+
+// everyKind lets through one change of every kind. A filter has at most 256 bytes,
+// so each change has a subscription of its own.
+func everyKind(change string) string {
+	var types []string
+	for _, kind := range domain.Kinds() {
+		types = append(types, fmt.Sprintf(`attributes.type="plant.%s.%s"`, kind, change))
+	}
+	return strings.Join(types, " OR ")
+}
+
 // subscriptions are who is pushed what, as in the cloud.
 func (s *stack) subscriptions() []pubsub.Subscription {
-	push := func(function, path, filter string) pubsub.Subscription {
+	push := func(name, function, path, filter string) pubsub.Subscription {
 		return pubsub.Subscription{
-			Name: function, Topic: eventsTopic, Filter: filter, PushURL: s.targets[function] + path, Audience: pushAudience,
+			Name: name, Topic: eventsTopic, Filter: filter, PushURL: s.targets[function] + path, Audience: pushAudience,
 			MaxAttempts: 20, MinBackoff: time.Second, MaxBackoff: time.Minute, DeadLetterTopic: deadTopic,
 		}
 	}
 	return []pubsub.Subscription{
-		push("embed", "/events/embed", embedFilter),
+		push("embed", "embed", "/events/embed", embedFilter),
+		push("manufacture", "birth-agent", "/events/manufacture", manufactureFilter),
+		push("manufacture-waiting", "birth-agent", "/events/manufacture", waitingFilter),
+		push("certify-moved", "certify", "/events/certify", everyKind("moved")),
+		push("certify-evolved", "certify", "/events/certify", everyKind("evolved")),
+		push("certify-decertified", "certify", "/events/certify", everyKind("decertified")),
 		{Name: deadSubscription, Topic: deadTopic},
 	}
 }
@@ -155,7 +180,7 @@ func (s *stack) environment(function string, listen int) []string {
 		"FUNCTION_TARGET=" + function, "HOST=127.0.0.1", "PORT=" + strconv.Itoa(listen),
 		"PLANT_ORIGIN=" + st.Origin, "GOOGLE_CLOUD_PROJECT=" + localProject,
 		"DATABASE_URL=" + s.database(roles[function]), "DB_POOL=4", "REDIS_URL=" + s.redisURL,
-		"SECRET_MANAGER_ENDPOINT=" + st.SecretManager, "AMENDMENT_KEY=" + st.AmendmentKey, "JWT_KEYS=" + st.TokenKeys,
+		"SECRET_MANAGER_ENDPOINT=" + st.SecretManager, "AMENDMENT_KEY=" + st.AmendmentKey, "CERTIFICATION_KEY=" + s.keyring[domain.UseCertification], "JWT_KEYS=" + st.TokenKeys,
 		"CHECKPOINT_KEY=" + st.CheckpointKey, "HEADS_KEY=" + st.HeadsKey, "CHECKPOINT_DIR=" + st.CheckpointDir,
 		"TOKEN_ISSUER=" + localIssuer, "TOKEN_AUDIENCE=" + localAudience,
 		"PUBSUB_EMULATOR_HOST=" + s.pubsub.Addr(), "PUBSUB_TOPIC=" + eventsTopic,

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/scripts/localstack/ephemeral"
-	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 	"github.com/dlai-sd/plant/scripts/localstack/parts"
+	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 )
 
 // serversOfOthers starts a PostgreSQL and a Redis as somebody else would run

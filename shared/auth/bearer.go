@@ -21,8 +21,18 @@ func (v *Verifier) Authenticate(r *http.Request) (Principal, error) {
 // Bearer serves next with the caller in the context (see FromContext), and
 // answers 401 to whoever brings no valid token.
 func Bearer(v *Verifier, next http.Handler) http.Handler {
+	return BearerNoting(v, func(*http.Request, Principal) {}, next)
+}
+
+// BearerNoting is Bearer that tells expired of everybody who brings a token that
+// was ours and is over; the answer is 401 all the same.
+func BearerNoting(v *Verifier, expired func(*http.Request, Principal), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := v.Authenticate(r)
+		var over *ExpiredError
+		if errors.As(err, &over) {
+			expired(r, over.Principal)
+		}
 		if err != nil {
 			web.Fail(w, r, err)
 			return

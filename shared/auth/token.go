@@ -77,23 +77,43 @@ func (i Issuer) Mint(p Principal) (token string, expires time.Time, err error) {
 // own type, issuer and audience; exp, iat, iss, aud and sub present; at most
 // 60 s of clock skew, 8 KiB, and TokenTTL between iat and exp.
 type Verifier struct {
-	secrets *Secrets
-	parser  *jwt.Parser
+	secrets  *Secrets
+	parser   *jwt.Parser
+	parserAt func(time.Time) *jwt.Parser
 }
+
+// ExpiredError is the cause of a refusal of a token that was ours and is over:
+// whoever brings it is known, and is let in nowhere.
+type ExpiredError struct {
+	Principal Principal
+	Err       error
+}
+
+// Error describes the refusal for a log.
+func (e *ExpiredError) Error() string { return "the token is over: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ExpiredError) Unwrap() error { return e.Err }
 
 // NewVerifier makes a Verifier. clock nil means time.Now.
 func NewVerifier(secrets *Secrets, issuer, audience string, clock func() time.Time) (*Verifier, error) {
 	if secrets == nil || issuer == "" || audience == "" {
 		return nil, errors.New("token verifier: secrets, issuer and audience must be set")
 	}
-	return &Verifier{secrets: secrets, parser: jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-		jwt.WithStrictDecoding(),
-		jwt.WithIssuer(issuer), jwt.WithAudience(audience),
-		jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
-		jwt.WithLeeway(maxSkew),
-		jwt.WithTimeFunc(func() time.Time { return now(clock) }),
-	)}, nil
+	parser := func(clock func() time.Time) *jwt.Parser {
+		return jwt.NewParser(
+			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+			jwt.WithStrictDecoding(),
+			jwt.WithIssuer(issuer), jwt.WithAudience(audience),
+			jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+			jwt.WithLeeway(maxSkew),
+			jwt.WithTimeFunc(clock),
+		)
+	}
+	return &Verifier{
+		secrets: secrets, parser: parser(func() time.Time { return now(clock) }),
+		parserAt: func(at time.Time) *jwt.Parser { return parser(func() time.Time { return at }) },
+	}, nil
 }
 
 // Verify returns whom a token speaks for. Every refusal is the same
@@ -102,8 +122,24 @@ func (v *Verifier) Verify(token string) (Principal, error) {
 	if len(token) > maxToken {
 		return Principal{}, unauthenticated(errors.New("the token is longer than 8 KiB"))
 	}
+	p, err := v.judge(v.parser, token)
+	if !errors.Is(err, jwt.ErrTokenExpired) {
+		return p, err
+	}
+	// Judged as of its last moment: if nothing else is wrong, it is known whose it was.
 	var c claims
-	if _, err := v.parser.ParseWithClaims(token, &c, v.keyFor); err != nil {
+	if _, _, malformed := v.parser.ParseUnverified(token, &c); malformed == nil && c.ExpiresAt != nil {
+		if p, fault := v.judge(v.parserAt(c.ExpiresAt.Time), token); fault == nil {
+			err = unauthenticated(&ExpiredError{Principal: p, Err: err})
+		}
+	}
+	return Principal{}, err
+}
+
+// judge is Verify with a clock.
+func (v *Verifier) judge(parser *jwt.Parser, token string) (Principal, error) {
+	var c claims
+	if _, err := parser.ParseWithClaims(token, &c, v.keyFor); err != nil {
 		return Principal{}, unauthenticated(err)
 	}
 	if c.IssuedAt == nil {

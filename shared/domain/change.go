@@ -107,6 +107,7 @@ func (c Evolve) Apply(e Entity) (Entity, error) {
 	}
 	if !sameFacts(e.Facts, next.Facts) && (e.Governed.Status == Certified || e.Governed.Status == Active) {
 		next.Governed.Status = UnderReview
+		next.Governed.GenesisCertification = nil // of what it no longer is
 	}
 	if e.Facts.Label() != next.Facts.Label() || e.Facts.Text() != next.Facts.Text() {
 		next.Governed.Embedding = nil

@@ -114,6 +114,7 @@ type Certification struct {
 	CertifiedBy     string `json:"certified_by"`
 	ChecklistSHA256 string `json:"checklist_sha256"`
 	Passed          int    `json:"passed"`
+	NotApplicable   int    `json:"not_applicable,omitzero"`
 	ExpiresAt       Time   `json:"expires_at,omitzero"`
 }
 

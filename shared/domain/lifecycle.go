@@ -35,7 +35,7 @@ func Moves() []Move {
 	always := func(Kind) bool { return true }
 	agents := func(k Kind) bool { return k == KindAgent }
 	return []Move{
-		{Draft, UnderReview, ChangeMoved, []Authority{Author}, never, false},
+		{Draft, UnderReview, ChangeMoved, []Authority{Author}, agents, false},
 		{UnderReview, Draft, ChangeMoved, []Authority{Author}, never, false},
 		{UnderReview, Certified, ChangeCertified, []Authority{Genesis}, never, false},
 		{UnderReview, Draft, ChangeRejected, []Authority{Genesis}, never, true},

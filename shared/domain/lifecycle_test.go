@@ -18,7 +18,7 @@ var moves = []struct {
 	system   string // "", agents or all
 	reason   bool
 }{
-	{"draft", "under_review", "moved", "author", "", false},
+	{"draft", "under_review", "moved", "author", "agents", false},
 	{"under_review", "draft", "moved", "author", "", false},
 	{"under_review", "certified", "certified", "genesis", "", false},
 	{"under_review", "draft", "rejected", "genesis", "", true},

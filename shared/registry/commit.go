@@ -21,7 +21,7 @@ import (
 // same transaction, and announces all of it.
 func (s *Service) commit(ctx context.Context, req Request, p plan, also ...plan) (Written, error) {
 	plans := append([]plan{p}, also...)
-	w := store.Write{Tenant: p.after.GovernanceAgentID, Principal: req.principal()}
+	w := store.Write{Tenant: p.after.GovernanceAgentID, Principal: req.principal(), Receipt: req.Receipt}
 	for _, one := range plans {
 		if broken := domain.Validate(one.after, domain.Known{}); len(broken) > 0 {
 			return Written{}, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the entity would break a rule", Violations: broken}

@@ -59,6 +59,7 @@ type Request struct {
 	ValidateOnly bool        // answer everything, write nothing
 	RequestID    string
 	Traceparent  string
+	Receipt      *store.Receipt // of the event that asked; nil for a caller's own request
 }
 
 // System is the platform itself as an author, for the work of one of its

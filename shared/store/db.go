@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"cloud.google.com/go/cloudsqlconn"
@@ -49,6 +50,7 @@ type DB struct {
 	pool        *pgxpool.Pool
 	dialer      *cloudsqlconn.Dialer
 	crossTenant bool
+	role        string // that each transaction changes to; "": the login's own
 }
 
 // Open prepares the pool; connections are made when they are first needed.
@@ -134,6 +136,10 @@ func (db *DB) send(ctx context.Context, b *pgx.Batch) error {
 		return err
 	}
 	defer conn.Release()
+	if db.role != "" {
+		become := &pgx.QueuedQuery{SQL: `SELECT set_config('role', $1, true)`, Arguments: []any{db.role}}
+		b.QueuedQueries = slices.Insert(b.QueuedQueries, 0, become)
+	}
 	return translate(conn.SendBatch(ctx, b).Close())
 }
 

@@ -27,6 +27,7 @@ var (
 	ErrTeamEmpty       = errors.New("a living team would be without an agent")
 	ErrTeamRole        = errors.New("the team has another job role, or there is no such team")
 	ErrHandled         = errors.New("the event was handled before")
+	ErrUncertified     = errors.New("something that must be certified is not")
 	ErrReference       = errors.New("a reference is absent or hidden")
 	ErrDeadlock        = errors.New("two writes waited for each other, and this one gave way")
 )
@@ -62,6 +63,7 @@ var byState = map[string]error{
 	"PL005": ErrClockSkew,
 	"PL007": ErrCycle,
 	"PL008": ErrTeamEmpty,
+	"PL009": ErrUncertified,
 }
 
 // translate turns an error of the driver into one of this package's; what it

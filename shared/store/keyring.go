@@ -79,13 +79,15 @@ func (db *DB) KeyInForce(ctx context.Context, keyID string) error {
 	return nil
 }
 
+// selectLaw finds the constitution in force.
+const selectLaw = `SELECT sha256 FROM public.constitution WHERE enacted_at IS NOT NULL ORDER BY enacted_at DESC LIMIT 1`
+
 // ConstitutionInForce returns the SHA-256 of the newest constitution that was
 // enacted.
 func (db *DB) ConstitutionInForce(ctx context.Context) ([32]byte, error) {
 	var b pgx.Batch
 	var hash []byte
-	b.Queue(`SELECT sha256 FROM public.constitution WHERE enacted_at IS NOT NULL
-		ORDER BY enacted_at DESC LIMIT 1`).QueryRow(func(row pgx.Row) error { return row.Scan(&hash) })
+	b.Queue(selectLaw).QueryRow(func(row pgx.Row) error { return row.Scan(&hash) })
 	err := db.send(ctx, &b)
 	var sum [32]byte
 	copy(sum[:], hash)

@@ -223,13 +223,22 @@ func (p Proof) Amendment() (ledger.Amendment, error) {
 
 func scanProof(row pgx.CollectableRow) (Proof, error) {
 	var p Proof
+	err := scanProofBetween(row, &p, nil, nil)
+	return p, err
+}
+
+// scanProofBetween scans what every selection of amendments has, and what stands
+// before and behind it.
+func scanProofBetween(row pgx.CollectableRow, p *Proof, before, behind []any) error {
 	var hash, prev, stateHash, constitution, salt, path []byte
 	var state, statement *string
 	var index int
-	if err := row.Scan(&p.Seq, &hash, &prev, &stateHash, &constitution, &p.Change, &p.Author, &p.GovernanceAgentID, &p.KeyID,
-		&p.Breaking, &p.RecordedAt, &p.Recomputes, &p.Record, &salt, &state, &p.Signature, &statement, &index, &path,
-		&p.SPKI); err != nil {
-		return p, err
+	fields := []any{
+		&p.Seq, &hash, &prev, &stateHash, &constitution, &p.Change, &p.Author, &p.GovernanceAgentID, &p.KeyID,
+		&p.Breaking, &p.RecordedAt, &p.Recomputes, &p.Record, &salt, &state, &p.Signature, &statement, &index, &path, &p.SPKI,
+	}
+	if err := row.Scan(slices.Concat(before, fields, behind)...); err != nil {
+		return err
 	}
 	copy(p.Hash[:], hash)
 	copy(p.PrevHash[:], prev)
@@ -245,5 +254,5 @@ func scanProof(row pgx.CollectableRow) (Proof, error) {
 			p.Batch.Path = append(p.Batch.Path, ledger.Hash(chunk)) // the database holds whole hashes only
 		}
 	}
-	return p, nil
+	return nil
 }

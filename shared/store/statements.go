@@ -73,6 +73,12 @@ const insertIdempotencyKey = `
 INSERT INTO public.idempotency_key (principal_id, route, key, body_hash, entity_id, seq, items)
 VALUES ($1, $2, $3, $4, nullif($5, '')::uuid, nullif($6, 0), $7)`
 
+// updateTeams lets agents go from their teams, as their states say.
+const updateTeams = `
+UPDATE public.agent a SET team_id = s.team_id
+FROM unnest($1::uuid[], $2::text[]) AS u (id, state), jsonb_to_record(u.state::jsonb) AS s (team_id uuid)
+WHERE a.id = u.id AND a.team_id IS DISTINCT FROM s.team_id`
+
 const fromStates = ` FROM unnest($1::uuid[], $2::text[]) AS u (id, state), jsonb_to_record(u.state::jsonb) AS s `
 
 // factsSQL returns the statements that write the rows of one kind, each with

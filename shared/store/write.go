@@ -57,6 +57,14 @@ type Write struct {
 	Teams       []domain.ID                 // that must have a living agent when this is done
 	Vectors     []Vector                    // of the same entities, or of others
 	Receipt     *Receipt                    // of the event whose effect this is
+	Authority   *Authority                  // that the principal must hold at this moment
+	Certified   []domain.ID                 // that must be certified or active when this is done
+}
+
+// Authority is what a decision needs: an authority over what these own.
+type Authority struct {
+	Name   domain.Authority
+	Owners []string
 }
 
 // Receipt says that a consumer has handled an event.
@@ -82,6 +90,9 @@ func (db *DB) Append(ctx context.Context, w Write) error {
 		b.Queue(insertIdempotencyKey,
 			w.Principal, i.Route, i.Key, i.BodyHash[:], string(i.EntityID), i.Seq, i.Items)
 	}
+	if a := w.Authority; a != nil && w.Principal != "" {
+		b.Queue(`SELECT public.require_authority($1, $2, $3)`, w.Principal, string(a.Name), a.Owners)
+	}
 	if r := w.Receipt; r != nil {
 		b.Queue(`INSERT INTO public.inbox (consumer, ce_id) VALUES ($1, $2)`, r.Consumer, r.EventID)
 	}
@@ -90,6 +101,9 @@ func (db *DB) Append(ctx context.Context, w Write) error {
 		return err
 	}
 	queueVectors(&b, w.Vectors)
+	if len(w.Certified) > 0 {
+		b.Queue(`SELECT public.require_certified($1::uuid[])`, texts(w.Certified))
+	}
 	queueEvents(&b, w.Events)
 	for _, kind := range slices.Sorted(maps.Keys(w.Children)) {
 		b.Queue(`SELECT public.require_no_cycle($1::uuid[], $2)`, texts(w.Children[kind]), string(kind))
@@ -183,6 +197,12 @@ func queueRows(b *pgx.Batch, rows []Row) error {
 	if len(changed.ids) > 0 {
 		b.Queue(updateEntities, changed.ids, changed.seqs, changed.nameKeys, changed.times, changed.hashes,
 			changed.authored, changed.constitutions, changed.states)
+	}
+	rejected := c.only(func(r Row) bool {
+		return r.Kind == domain.KindAgent && r.Amendment.Record.Change == domain.ChangeRejected
+	})
+	if len(rejected.ids) > 0 {
+		b.Queue(updateTeams, rejected.ids, rejected.states)
 	}
 	return nil
 }

@@ -19,17 +19,21 @@ type amendIn struct {
 	id     domain.ID
 	match  ledger.Hash
 	change domain.Change
+
+	refused func(error) // told of what the change is refused for
 }
 
 // amend answers a change of one entity: what it is, decode says. Parameters are
 // those of the query beside validate_only.
 func (r Resource[F]) amend(decode func(*http.Request) (domain.Change, []byte, error), route string, parameters ...string) http.Handler {
-	return web.Endpoint(func(req *http.Request) (amendIn, error) {
+	return web.Endpoint(func(req *http.Request) (in amendIn, err error) {
 		change, body, err := decode(req)
+		in.change = change
+		in.refused = func(err error) { r.attempted(req, route, body, err) }
+		defer func() { in.refused(err) }()
 		if err != nil {
-			return amendIn{}, err
+			return in, err
 		}
-		in := amendIn{change: change}
 		if in.id, err = idOf(req); err != nil {
 			return in, err
 		}
@@ -45,6 +49,7 @@ func (r Resource[F]) amend(decode func(*http.Request) (domain.Change, []byte, er
 		return in, err
 	}, func(ctx context.Context, in amendIn) (Written[F], error) {
 		w, err := r.service.Amend(ctx, in.Request, in.id, in.match, in.change)
+		in.refused(err)
 		return r.written(w, false, err)
 	})
 }

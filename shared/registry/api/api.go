@@ -124,6 +124,7 @@ func (r Resource[F]) Create(route string) http.Handler {
 		}
 		candidate, err := r.decoder()(raw)
 		if err != nil {
+			r.attempted(req, route, raw, err)
 			return createIn{}, err
 		}
 		request, err := requestOf(req, r.kind(), route, raw)
@@ -220,7 +221,11 @@ func (r Resource[F]) CreateBatch(route string) http.Handler {
 			return batchIn{}, err
 		}
 		request, err := requestOf(req, r.kind(), route, raw)
-		return batchIn{request, candidates(body.Items, r.decoder())}, err
+		in := batchIn{request, candidates(body.Items, r.decoder())}
+		if err == nil {
+			r.attemptedItems(req, route, body.Items, in.items)
+		}
+		return in, err
 	}, func(ctx context.Context, in batchIn) (Batch, error) {
 		b, err := r.service.CreateAll(ctx, in.Request, r.kind(), in.items)
 		return batchOf(b), problemOf(err)

@@ -1,0 +1,229 @@
+package registry_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/keys"
+	"github.com/dlai-sd/plant/shared/ledger"
+	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/store"
+	"github.com/dlai-sd/plant/shared/testkit/harness"
+)
+
+func (k kit) certifier(t *testing.T, pool int, automatic ...domain.Kind) *registry.Certifier {
+	t.Helper()
+	p := domain.InForce().Policies
+	require.Empty(t, p.AutomaticCertification, "no policy in force leaves a decision to the system")
+	p.AutomaticCertification = automatic
+	c, err := registry.NewCertifier(registry.Config{
+		DB: k.Open(t, "plant_certifier", pool), Keys: k.Secrets.Hold(keys.Pinned(k.Keys[domain.UseCertification]), time.Now),
+		Origin: harness.Origin, Log: slog.New(slog.DiscardHandler),
+	}, p)
+	require.NoError(t, err)
+	return c
+}
+
+func asked() registry.Request {
+	return registry.Request{Who: registry.System("certify"), Receipt: &store.Receipt{Consumer: "certify", EventID: uuid.Must(uuid.NewV7()).String()}}
+}
+
+// submitted makes a skill that waits for its certification.
+func (k kit) submitted(t *testing.T, name string) domain.ID {
+	t.Helper()
+	id := k.make(t, name).Entity.ID
+	k.amend(t, id, domain.MoveTo{To: domain.UnderReview})
+	return id
+}
+
+func (k kit) status(t *testing.T, id domain.ID) domain.Status {
+	t.Helper()
+	s, err := k.Newest(t.Context(), k.who, "", id)
+	require.NoError(t, err)
+	return s.Entity.Governed.Status
+}
+
+// TestPolicyDecides: only where the policy says so, each event once, and never
+// against what a person decided.
+func TestPolicyDecides(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, 2)
+	id := k.submitted(t, "Welding")
+	nobody, skills := k.certifier(t, 1), k.certifier(t, 4, domain.KindSkill)
+	require.NoError(t, nobody.Settle(t.Context(), asked(), id))
+	require.Equal(t, domain.UnderReview, k.status(t, id))
+
+	req := asked()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			err := skills.Settle(context.WithoutCancel(t.Context()), req, id)
+			if err != nil {
+				t.Errorf("settle: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	require.Equal(t, domain.Certified, k.status(t, id))
+	require.Equal(t, 1, k.count(t, "amendment WHERE change = 'certified'"))
+	require.Equal(t, 1, k.count(t, "inbox WHERE ce_id = '"+req.Receipt.EventID+"'"))
+	chain := k.chain(t, id)
+	require.Equal(t, "system/certify", chain[len(chain)-1].Record.Author)
+
+	// What a person withdrew, the system leaves alone.
+	genesis := k.Principal(t, "acme", domain.Genesis)
+	_, err := skills.Decide(t.Context(), request(genesis, "x"), registry.Decision{ID: id, Verdict: registry.VerdictRevoke, Reasons: []string{"unsafe"}})
+	require.NoError(t, err)
+	require.NoError(t, skills.Settle(t.Context(), asked(), id))
+	require.Equal(t, domain.UnderReview, k.status(t, id))
+
+	// What its author can mend goes back to it with the points; what looks like
+	// tampering waits for a person.
+	sly := k.make(t, "Sl\u200by").Entity.ID
+	k.amend(t, sly, domain.MoveTo{To: domain.UnderReview})
+	once := asked()
+	require.NoError(t, skills.Settle(t.Context(), once, sly))
+	require.Equal(t, 1, k.count(t, "inbox WHERE ce_id = '"+once.Receipt.EventID+"'"), "the receipt came with the decision")
+	now, err := k.Newest(t.Context(), k.who, "", sly)
+	require.NoError(t, err)
+	require.Equal(t, domain.Draft, now.Entity.Governed.Status)
+	require.Contains(t, now.Entity.Governed.StatusReason, "ID-06")
+	require.NoError(t, skills.Settle(t.Context(), asked(), sly))
+	require.Equal(t, now.Entity.Head.Version, must(k.Newest(t.Context(), k.who, "", sly)).Entity.Head.Version)
+
+	altered := k.submitted(t, "Altered")
+	k.admin(t, "ALTER TABLE skill DISABLE TRIGGER ALL", "UPDATE skill SET category = 'soft_skill' WHERE id = '"+string(altered)+"'")
+	require.NoError(t, skills.Settle(t.Context(), asked(), altered))
+	require.Equal(t, domain.UnderReview, k.status(t, altered))
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// TestDecisionsSurviveEverything: events come twice and more, in any order, and
+// whoever handles them is cut off at any moment; in the end each is certified
+// once, and everything that rested on what was withdrawn waits again.
+func TestDecisionsSurviveEverything(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, 2)
+	c := k.certifier(t, 6, domain.KindSkill, domain.KindJobRole)
+	type job struct {
+		id     domain.ID
+		req    registry.Request
+		spread bool
+	}
+	var jobs []job
+	var ids []domain.ID
+	for i := range 8 {
+		id := k.submitted(t, fmt.Sprintf("Skill %d", i))
+		ids = append(ids, id)
+		jobs = append(jobs, job{id: id, req: asked()})
+	}
+	run := func(jobs []job) {
+		var all sync.WaitGroup
+		for range 3 {
+			order := rand.Perm(len(jobs))
+			all.Go(func() {
+				for _, i := range order {
+					j := jobs[i]
+					for tries := 0; ; tries++ {
+						ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Duration(1+tries*5)*time.Millisecond*time.Duration(1+rand.IntN(4)))
+						err := c.Settle(ctx, j.req, j.id)
+						if j.spread {
+							err = c.Spread(ctx, j.req, j.id)
+						}
+						cancel()
+						if err == nil {
+							break
+						}
+					}
+				}
+			})
+		}
+		all.Wait()
+	}
+	run(jobs)
+	require.Equal(t, 8, k.count(t, "amendment WHERE change = 'certified'"))
+	require.Equal(t, 8, k.count(t, "inbox WHERE consumer = 'certify'"))
+	require.Equal(t, 8, k.count(t, "outbox WHERE type = 'plant.skill.certified'"))
+	for _, id := range ids {
+		require.Equal(t, domain.Certified, k.status(t, id))
+		k.chain(t, id)
+	}
+
+	// Roles on skill 0: the withdrawal reaches those that are certified while it is
+	// made, through its event.
+	var roles []job
+	for i := range 6 {
+		w, err := k.Create(t.Context(), request(k.who, "r"), domain.JobRole{
+			Name: fmt.Sprintf("Role %d", i), RequiredSkills: []domain.ID{ids[0]}, SeniorityLevel: "mid",
+		}, domain.Settable{})
+		require.NoError(t, err)
+		k.amend(t, w.Entity.ID, domain.MoveTo{To: domain.UnderReview})
+		roles = append(roles, job{id: w.Entity.ID, req: asked()})
+	}
+	genesis := k.Principal(t, "acme", domain.Genesis)
+	var both sync.WaitGroup
+	both.Go(func() { run(roles) })
+	both.Go(func() {
+		for {
+			_, err := c.Decide(context.WithoutCancel(t.Context()), request(genesis, "x"), registry.Decision{ID: ids[0], Verdict: registry.VerdictRevoke, Reasons: []string{"unsafe"}})
+			if err == nil {
+				return
+			}
+		}
+	})
+	both.Wait()
+	run([]job{{id: ids[0], req: asked(), spread: true}})
+	require.Zero(t, k.count(t, "entity WHERE entity_type = 'job_role' AND status = 'certified'"), "none rests on a withdrawn skill")
+	require.Equal(t, domain.UnderReview, k.status(t, ids[0]))
+}
+
+// TestWithdrawalReachesAll: more rest on it than one signature covers.
+func TestWithdrawalReachesAll(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, 2)
+	c := k.certifier(t, 2, domain.KindSkill)
+	ground := k.submitted(t, "Ground")
+	require.NoError(t, c.Settle(t.Context(), asked(), ground))
+	many := 2*ledger.MaxBatch + 8
+	for from := 0; from < many; from += 260 {
+		var items []registry.Candidate
+		for i := from; i < min(from+260, many); i++ {
+			items = append(items, registry.Candidate{Facts: domain.JobRole{Name: fmt.Sprint("R", i), RequiredSkills: []domain.ID{ground}, SeniorityLevel: "mid"}})
+		}
+		_, err := k.CreateAll(t.Context(), request(k.who, "many"), domain.KindJobRole, items)
+		require.NoError(t, err)
+	}
+	// Certified by hand: 520 decisions are another test's.
+	k.admin(t, "SET session_replication_role = replica; ALTER TABLE entity DISABLE TRIGGER ALL; UPDATE entity SET status = 'certified' WHERE entity_type = 'job_role'; ALTER TABLE entity ENABLE ALWAYS TRIGGER entity_audit",
+		`ALTER TABLE opening DISABLE TRIGGER ALL; UPDATE opening SET state = replace(state, '"status":"draft"', '"status":"certified"')
+			WHERE entity_id IN (SELECT id FROM entity WHERE entity_type = 'job_role')`)
+	genesis := k.Principal(t, "acme", domain.Genesis)
+	dry := request(genesis, "x")
+	dry.ValidateOnly = true
+	revoke := registry.Decision{ID: ground, Verdict: registry.VerdictRevoke, Reasons: []string{"unsafe"}}
+	would, err := c.Decide(t.Context(), dry, revoke)
+	require.NoError(t, err)
+	require.True(t, would.Outcomes[0].Affected.More)
+	require.Equal(t, ledger.MaxBatch-1, would.Outcomes[0].Affected.Total)
+	_, err = c.Decide(t.Context(), request(genesis, "y"), revoke)
+	require.NoError(t, err)
+	require.Equal(t, many-ledger.MaxBatch+1, k.count(t, "entity WHERE entity_type = 'job_role' AND status = 'certified'"))
+	require.NoError(t, c.Spread(t.Context(), asked(), ground))
+	require.Zero(t, k.count(t, "entity WHERE entity_type = 'job_role' AND status = 'certified'"))
+	require.NoError(t, c.Spread(t.Context(), asked(), ground), "nothing is left to do")
+}
