@@ -56,11 +56,6 @@ func TestEveryEventRouteIsCalled(t *testing.T) {
 	require.Len(t, s.Schedule, 3)
 }
 
-// ahead are settings that infra/ makes and functions do not read yet.
-func ahead() []string {
-	return []string{"CERTIFICATION_KEY"}
-}
-
 // A function's environment is what it reads: all that is required, nothing that
 // belongs to a local stack, and nothing unknown.
 func TestFunctionsAreToldWhatTheyRead(t *testing.T) {
@@ -82,10 +77,9 @@ func TestFunctionsAreToldWhatTheyRead(t *testing.T) {
 			case reads && (s.Required || s.Default == ""):
 				require.True(t, told, "%s is not told %s", name, s.Name)
 			}
-			require.NotContains(t, ahead(), s.Name, "functions read it now: take it off the list")
 		}
 		for _, told := range f.Settings {
-			require.True(t, slices.ContainsFunc(known, func(s setting) bool { return s.Name == told }) || slices.Contains(ahead(), told),
+			require.True(t, slices.ContainsFunc(known, func(s setting) bool { return s.Name == told }),
 				"%s is told %s, which nothing reads", name, told)
 		}
 	}
@@ -98,9 +92,7 @@ func TestJobsAreToldWhatTheCommandLineReads(t *testing.T) {
 	require.Len(t, jobs, 2)
 	for job, told := range jobs {
 		for _, name := range told {
-			if !slices.Contains(ahead(), name) {
-				require.Contains(t, page, "`"+name+"`", job)
-			}
+			require.Contains(t, page, "`"+name+"`", job)
 		}
 		for _, need := range []string{"INSTANCE_CONNECTION_NAME", "DB_IAM_USER", "DB_NAME"} {
 			require.Contains(t, told, need, job)

@@ -84,9 +84,9 @@ func (s *stack) choosePorts() error {
 }
 
 // embedFilter lets through what changes an entity's meaning.
-const embedFilter = `attributes.type = "plant.skill.created" OR attributes.type = "plant.skill.evolved"` +
-	` OR attributes.type = "plant.job_role.created" OR attributes.type = "plant.job_role.evolved"` +
-	` OR attributes.type = "plant.industry.created" OR attributes.type = "plant.industry.evolved"`
+const embedFilter = `attributes.type="plant.skill.created" OR attributes.type="plant.skill.evolved"` +
+	` OR attributes.type="plant.job_role.created" OR attributes.type="plant.job_role.evolved"` +
+	` OR attributes.type="plant.industry.created" OR attributes.type="plant.industry.evolved"`
 
 // What may make an agent's next step due: what happened to it, and what it may
 // have waited for.
