@@ -15,6 +15,7 @@ import (
 	gcp "cloud.google.com/go/pubsub/v2"
 	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -62,31 +63,46 @@ func TestEmbedding(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), wholeRun)
 	defer cancel()
 	over, end := context.WithCancel(ctx)
+	defer end()
+	token := c.Token(t, c.Principal(t, "acme", domain.Author))
 	var storm sync.WaitGroup
 	kills, asked := 0, 0
 	storm.Go(func() { kills = c.strike(over, t, d.of("strike", 0)) })
-	storm.Go(func() { asked = c.ask(over, t, d.of("ask", 0)) })
+	storm.Go(func() { asked = c.ask(over, t, d.of("ask", 0), token) })
 	began = time.Now()
 	c.publish(ctx, t, d.of("order", 0), messages)
 	deliveries := 2*len(messages) + len(messages)/5
-	require.Eventually(t, func() bool {
-		done := c.stack.count(t, "SELECT count(*) FROM inbox WHERE consumer = 'embed'")
-		return done == len(messages)-len(poison)
-	}, wholeRun, 200*time.Millisecond, "events are left")
+	for c.handled(ctx) < len(messages)-len(poison) && ctx.Err() == nil {
+		pause(ctx, 200*time.Millisecond)
+	}
 	end()
 	storm.Wait()
+	require.NoError(t, ctx.Err(), "events are left")
 	t.Logf("%d deliveries of %d events in %v; %d strikes, embed restarted %d times, %d embeddings asked for meanwhile",
 		deliveries, len(messages), time.Since(began).Round(time.Millisecond), kills, c.embed.Restarts(), asked)
 	c.isEmbedded(t, total/4)
 	c.deadLetters(ctx, t, poison)
 }
 
+// handled counts the events that embed is done with; 0 while PostgreSQL is away.
+func (c *chain) handled(ctx context.Context) (n int) {
+	conn, err := pgx.Connect(ctx, c.URL)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if err := conn.QueryRow(ctx, "SELECT count(*) FROM inbox WHERE consumer = 'embed'").Scan(&n); err != nil {
+		return 0
+	}
+	return n
+}
+
 func beginChain(t *testing.T) *chain {
 	t.Helper()
 	model := stacktest.ModelDir(t)
-	ports, err := port.Free(1)
+	held, err := port.Hold()
 	require.NoError(t, err)
-	c := &chain{stack: &stack{}, url: local(ports[0])}
+	c := &chain{stack: &stack{}, url: local(held.Port)}
 	c.issuer, err = oidc.Start(0)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.issuer.Stop(context.WithoutCancel(t.Context()))) })
@@ -111,7 +127,9 @@ func beginChain(t *testing.T) *chain {
 	c.client, err = gcp.NewClient(t.Context(), harness.Project, pubsub.ClientOptions(c.broker.Addr())...)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.client.Close() })
-	c.embed = c.supervise(t, buildFunctions(t), "embed", "plant_embedder", ports[0],
+	binary := buildFunctions(t)
+	require.NoError(t, held.Release())
+	c.embed = c.supervise(t, binary, "embed", "plant_embedder", held.Port,
 		"MODEL_DIR="+model, "REDIS_URL="+c.redis.URL(), "PUBSUB_DEAD_LETTER_TOPIC="+deadTopic)
 	return c
 }

@@ -72,9 +72,14 @@ func TestManufacturing(t *testing.T) {
 
 func openFactory(t *testing.T) *factory {
 	t.Helper()
-	ports, err := port.Free(3)
-	require.NoError(t, err)
-	f := &factory{stack: &stack{sequence: local(ports[2]) + "/events/sequence"}, door: local(ports[1])}
+	var held [3]*port.Held
+	var err error
+	for i := range held {
+		held[i], err = port.Hold()
+		require.NoError(t, err)
+	}
+	f := &factory{stack: &stack{sequence: local(held[2].Port) + "/events/sequence"}, door: local(held[1].Port)}
+	f.checkpoints = t.TempDir()
 	f.issuer, err = oidc.Start(0)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, f.issuer.Stop(context.WithoutCancel(t.Context()))) })
@@ -86,7 +91,7 @@ func openFactory(t *testing.T) *factory {
 			MinBackoff: 5 * time.Millisecond, MaxBackoff: 300 * time.Millisecond, DeadLetterTopic: deadTopic,
 		}
 	}
-	birth, certify := local(ports[0])+"/events/manufacture", f.door+"/events/certify"
+	birth, certify := local(held[0].Port)+"/events/manufacture", f.door+"/events/certify"
 	f.broker, err = pubsub.Start(t.Context(), pubsub.Options{
 		Project: harness.Project, Topics: []string{topic, deadTopic},
 		Subscriptions: []pubsub.Subscription{push("birth-1", birth), push("birth-2", birth), push("certify-1", certify), push("certify-2", certify)},
@@ -100,9 +105,12 @@ func openFactory(t *testing.T) *factory {
 		require.NoError(t, f.broker.Stop(ctx))
 	})
 	binary := buildFunctions(t)
-	f.birth = f.supervise(t, binary, "birth-agent", "plant_writer", ports[0])
-	f.certify = f.supervise(t, binary, "certify", "plant_certifier", ports[1], "CERTIFICATION_KEY="+f.Keys[domain.UseCertification])
-	f.audit = f.supervise(t, binary, "audit-run", "plant_auditor", ports[2])
+	for _, h := range held {
+		require.NoError(t, h.Release())
+	}
+	f.birth = f.supervise(t, binary, "birth-agent", "plant_writer", held[0].Port)
+	f.certify = f.supervise(t, binary, "certify", "plant_certifier", held[1].Port, "CERTIFICATION_KEY="+f.Keys[domain.UseCertification])
+	f.audit = f.supervise(t, binary, "audit-run", "plant_auditor", held[2].Port)
 	f.genesis = f.PlatformPrincipal(t, "genesis-board", domain.Genesis)
 	f.token = f.Token(t, f.genesis)
 	return f

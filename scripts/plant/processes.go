@@ -65,22 +65,31 @@ const embedPort = 8005
 // choosePorts gives each function its address. It is done before anything starts:
 // Pub/Sub is told where to push to before there is anybody.
 func (s *stack) choosePorts() error {
-	s.ports, s.targets = map[string]int{}, map[string]string{}
+	s.ports, s.targets = map[string]*port.Held{}, map[string]string{}
 	for _, r := range s.routes {
-		s.ports[r.Function] = 0
-	}
-	free, err := port.Free(len(s.ports))
-	if err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.ports)) {
-		s.ports[name], free = free[0], free[1:]
-		if name == "embed" && !port.Taken(embedPort) {
-			s.ports[name] = embedPort
+		if s.ports[r.Function] != nil {
+			continue
 		}
-		s.targets[name] = "http://127.0.0.1:" + strconv.Itoa(s.ports[name])
+		held, err := holdPort(r.Function)
+		if err != nil {
+			return err
+		}
+		s.ports[r.Function] = held
+		s.targets[r.Function] = "http://127.0.0.1:" + strconv.Itoa(held.Port)
+		s.closing("port of "+r.Function, func(context.Context) error { _ = held.Release(); return nil })
 	}
 	return nil
+}
+
+// holdPort takes a port for a function: for embed the one where it is known, if that
+// is free.
+func holdPort(function string) (*port.Held, error) {
+	if function == "embed" {
+		if held, err := port.HoldThis(embedPort); err == nil {
+			return held, nil
+		}
+	}
+	return port.Hold()
 }
 
 // embedFilter lets through what changes an entity's meaning.
@@ -158,9 +167,12 @@ func readRoutes(ctx context.Context, binary string) ([]route, error) {
 
 func (s *stack) superviseAll(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(s.ports)) {
+		if err := s.ports[name].Release(); err != nil {
+			return err
+		}
 		running, err := proc.Supervise(ctx, proc.Service{
 			Spec: proc.Spec{
-				Name: name, Path: s.binary, Env: s.environment(name, s.ports[name]), Output: s.logs.writer(name),
+				Name: name, Path: s.binary, Env: s.environment(name, s.ports[name].Port), Output: s.logs.writer(name),
 			},
 			ReadyURL: s.targets[name] + "/ready", Logger: slog.New(slog.NewTextHandler(s.logs.writer("stack"), nil)),
 		})

@@ -52,8 +52,8 @@ type stack struct {
 
 	binary  string // of the functions
 	routes  []route
-	ports   map[string]int    // by function
-	targets map[string]string // their base URLs
+	ports   map[string]*port.Held // by function
+	targets map[string]string     // their base URLs
 
 	passwords map[string]string // of the database's roles
 	keyring   map[domain.KeyUse]string

@@ -42,3 +42,25 @@ func Taken(port int) bool {
 	}
 	return ln.Close() != nil
 }
+
+// Held is a port that nobody else can take until it is released.
+type Held struct {
+	Port int
+	hold net.Listener
+}
+
+// Hold takes a free port of 127.0.0.1 for a server that is started later, so that
+// its address can be told before. Whoever connects meanwhile is cut off by Release.
+func Hold() (*Held, error) { return HoldThis(0) }
+
+// HoldThis is Hold for a certain port.
+func HoldThis(port int) (*Held, error) {
+	ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return nil, fmt.Errorf("hold a port: %w", err)
+	}
+	return &Held{ln.Addr().(*net.TCPAddr).Port, ln}, nil
+}
+
+// Release lets the port go; the server is started at once.
+func (h *Held) Release() error { return h.hold.Close() }

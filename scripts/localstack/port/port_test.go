@@ -28,3 +28,16 @@ func TestTaken(t *testing.T) {
 	defer ln.Close()
 	require.True(t, port.Taken(ln.Addr().(*net.TCPAddr).Port))
 }
+
+func TestHold(t *testing.T) {
+	t.Parallel()
+	held, err := port.Hold()
+	require.NoError(t, err)
+	require.True(t, port.Taken(held.Port))
+	_, err = port.HoldThis(held.Port)
+	require.Error(t, err)
+	require.NoError(t, held.Release())
+	again, err := port.HoldThis(held.Port)
+	require.NoError(t, err)
+	require.NoError(t, again.Release())
+}
