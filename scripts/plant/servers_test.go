@@ -72,7 +72,7 @@ func TestRealServers(t *testing.T) {
 	require.NoError(t, err, "the server is not ours to stop")
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
 	var hash string
-	require.NoError(t, conn.QueryRow(t.Context(), "SELECT encode(version_hash, 'hex') FROM entity WHERE external_id = 'bread'").Scan(&hash))
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT encode(etag_hash, 'hex') FROM entity WHERE external_id = 'bread'").Scan(&hash))
 	require.Equal(t, bread.VersionHash, hash)
 
 	// Another data folder has other keys: this database is not its own.
