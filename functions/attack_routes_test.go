@@ -14,31 +14,35 @@ import (
 // route that is not here fails the test.
 func attacks() map[string]func(w *siege, collection string) []aim {
 	return map[string]func(w *siege, collection string) []aim{
-		"POST {c}":                  (*siege).onCreate,
-		"GET {c}":                   (*siege).onList,
-		"POST {c}/batch":            (*siege).onBatch,
-		"GET {c}/{id}":              (*siege).onGet,
-		"PATCH {c}/{id}":            (*siege).onPatch,
-		"DELETE {c}/{id}":           (*siege).onDelete,
-		"POST {c}/{id}/transitions": (*siege).onMove,
-		"GET {c}/{id}/amendments":   (*siege).onAmendments,
-		"GET {c}/{id}/diff":         (*siege).onDiff,
-		"GET {c}/{id}/dependents":   (*siege).onDependents,
-		"POST {c}/{id}/assign-team": (*siege).onAssign,
-		"POST /api/v1/auth/token":   (*siege).onToken,
-		"POST /events/sequence":     (*siege).onSequence,
-		"GET {c}/{id}/similar":      (*siege).onSimilar,
-		"GET /api/v1/search":        (*siege).onSearch,
-		"POST /api/v1/similar":      (*siege).onLikeness,
-		"POST /generate-embedding":  (*siege).onEmbedding,
-		"POST /events/embed":        (*siege).onPush,
-		"GET /api/v1/changes":       (*siege).onChanges,
-		"GET /log/checkpoint":       onDocument("/log/checkpoint"),
-		"GET /log/tile/{path...}":   onDocument("/log/tile/0/000"),
-		"GET /log/proof/{hash}":     (*siege).onProof,
-		"GET /api/v1/openapi.yaml":  onDocument("/api/v1/openapi.yaml"),
-		"GET /problems":             onDocument("/problems"),
-		"GET /problems/{code}":      onDocument("/problems/not_found"),
+		"POST {c}":                              (*siege).onCreate,
+		"GET {c}":                               (*siege).onList,
+		"POST {c}/batch":                        (*siege).onBatch,
+		"GET {c}/{id}":                          (*siege).onGet,
+		"PATCH {c}/{id}":                        (*siege).onPatch,
+		"DELETE {c}/{id}":                       (*siege).onDelete,
+		"POST {c}/{id}/transitions":             (*siege).onMove,
+		"GET {c}/{id}/amendments":               (*siege).onAmendments,
+		"GET {c}/{id}/diff":                     (*siege).onDiff,
+		"GET {c}/{id}/dependents":               (*siege).onDependents,
+		"POST {c}/{id}/assign-team":             (*siege).onAssign,
+		"POST /api/v1/auth/token":               (*siege).onToken,
+		"POST /events/sequence":                 (*siege).onSequence,
+		"GET {c}/{id}/similar":                  (*siege).onSimilar,
+		"GET /api/v1/search":                    (*siege).onSearch,
+		"POST /api/v1/similar":                  (*siege).onLikeness,
+		"POST /generate-embedding":              (*siege).onEmbedding,
+		"POST /events/embed":                    (*siege).onPush,
+		"GET /api/v1/changes":                   (*siege).onChanges,
+		"GET /api/v1/audit/export":              (*siege).onExport,
+		"POST /api/v1/audit/exports":            (*siege).onExportOrder,
+		"GET /api/v1/audit/exports/{id}":        onExported(""),
+		"GET /api/v1/audit/exports/{id}/bundle": onExported("/bundle"),
+		"GET /log/checkpoint":                   onDocument("/log/checkpoint"),
+		"GET /log/tile/{path...}":               onDocument("/log/tile/0/000"),
+		"GET /log/proof/{hash}":                 (*siege).onProof,
+		"GET /api/v1/openapi.yaml":              onDocument("/api/v1/openapi.yaml"),
+		"GET /problems":                         onDocument("/problems"),
+		"GET /problems/{code}":                  onDocument("/problems/not_found"),
 	}
 }
 
@@ -356,5 +360,5 @@ func (w *siege) onChanges(string) []aim {
 // onProof: the log is public, and shows hashes alone. That a record exists is told to
 // whoever knows its hash.
 func (w *siege) onProof(string) []aim {
-	return onDocument("/log/proof/" + strings.Repeat("0", 64))(w, "")
+	return onDocument("/log/proof/"+strings.Repeat("0", 64))(w, "")
 }

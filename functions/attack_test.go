@@ -32,6 +32,7 @@ func TestEveryRouteUnderAttack(t *testing.T) {
 	w.at["/api/v1/auth/token"], w.at["/events/sequence"], w.at["/api/v1/changes"] = tokens, audit, audit
 	w.at["/log/checkpoint"], w.at["/log/tile/0/000"], w.at["/log/proof/"+strings.Repeat("0", 64)] = audit, audit, audit
 	require.Equal(t, http.StatusOK, audit.do(t, call{method: http.MethodPost, path: "/events/sequence", token: serviceToken(t)}).status)
+	w.audited(t, audit)
 	w.at["/api/v1/openapi.yaml"], w.at["/problems"], w.at["/problems/not_found"] = tokens, tokens, tokens
 	before := w.belongings(t)
 	for _, route := range Routes() {
@@ -60,6 +61,8 @@ type victim struct {
 	name, external   string
 	tag, key, cursor string
 	client           string // of auth/token
+	owner            string // the governance agent
+	export           string // an export of its own
 	etags            map[string]string
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/export"
 	"github.com/dlai-sd/plant/shared/sequencer"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
@@ -34,14 +35,19 @@ type Swept struct {
 
 // Handlers returns the function's operations by their id.
 func Handlers(db *store.DB, outbox *event.Outbox, log *sequencer.Sequencer) map[string]http.Handler {
+	x := exports{&export.Exporter{DB: db, Log: log, Origin: log.Origin, Now: log.Now}, db}
 	return map[string]http.Handler{
 		// The body, if there is one, says nothing: the database says what is due.
 		"sequence": web.Endpoint(func(*http.Request) (struct{}, error) { return struct{}{}, nil },
 			func(ctx context.Context, _ struct{}) (Swept, error) { return sequence(ctx, db, outbox, log) }),
-		"listChanges":   changes(db),
-		"getCheckpoint": serve(func(r *http.Request) (web.Content, error) { return checkpoint(r.Context(), db) }),
-		"getTile":       serve(func(r *http.Request) (web.Content, error) { return tile(r.Context(), db, r.PathValue("path")) }),
-		"getProof":      serve(func(r *http.Request) (web.Content, error) { return proof(r.Context(), db, r.PathValue("hash")) }),
+		"listChanges":     changes(db),
+		"exportBundle":    http.HandlerFunc(x.direct),
+		"createExport":    web.Endpoint(decodeOrder(x.Now), x.order),
+		"getExport":       http.HandlerFunc(x.look),
+		"getExportBundle": http.HandlerFunc(x.fetch),
+		"getCheckpoint":   serve(func(r *http.Request) (web.Content, error) { return checkpoint(r.Context(), db) }),
+		"getTile":         serve(func(r *http.Request) (web.Content, error) { return tile(r.Context(), db, r.PathValue("path")) }),
+		"getProof":        serve(func(r *http.Request) (web.Content, error) { return proof(r.Context(), db, r.PathValue("hash")) }),
 	}
 }
 
