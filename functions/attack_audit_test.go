@@ -58,11 +58,16 @@ func (w *siege) audited(t *testing.T, audit *server) {
 	a := audit.post(t, w.token, "/api/v1/audit/exports", fmt.Sprintf(`{"scope":"entity","id":%q}`, w.them.ids[skills]))
 	require.Equal(t, 202, a.status, "%s", a.body)
 	w.them.owner, w.them.export = "acme", as[wrote](t, a).ID
+	w.at["/api/v1/audit/export"], w.at["/api/v1/audit/exports"] = audit, audit
+}
+
+// unaudited is an export that nobody made.
+func (w *siege) unaudited(t *testing.T, audit *server) {
+	t.Helper()
 	id, err := domain.NewID()
 	require.NoError(t, err)
 	w.nobody.owner, w.nobody.export = "nobody", string(id)
 	for _, v := range []victim{w.them, w.nobody} {
 		w.at["/api/v1/audit/exports/"+v.export], w.at["/api/v1/audit/exports/"+v.export+"/bundle"] = audit, audit
 	}
-	w.at["/api/v1/audit/export"], w.at["/api/v1/audit/exports"] = audit, audit
 }

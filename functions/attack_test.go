@@ -27,13 +27,6 @@ import (
 func TestEveryRouteUnderAttack(t *testing.T) {
 	t.Parallel()
 	w := newSiege(t)
-	tokens := w.serve(t, issueToken, nil)
-	audit := w.serve(t, auditRun, nil)
-	w.at["/api/v1/auth/token"], w.at["/events/sequence"], w.at["/api/v1/changes"] = tokens, audit, audit
-	w.at["/log/checkpoint"], w.at["/log/tile/0/000"], w.at["/log/proof/"+strings.Repeat("0", 64)] = audit, audit, audit
-	require.Equal(t, http.StatusOK, audit.do(t, call{method: http.MethodPost, path: "/events/sequence", token: serviceToken(t)}).status)
-	w.audited(t, audit)
-	w.at["/api/v1/openapi.yaml"], w.at["/problems"], w.at["/problems/not_found"] = tokens, tokens, tokens
 	before := w.belongings(t)
 	for _, route := range Routes() {
 		t.Run(route.Operation, func(t *testing.T) {
@@ -100,8 +93,16 @@ func newSiege(t *testing.T) *siege {
 	for collection, id := range w.own.ids {
 		w.own.etags[collection] = k.certified(t, w.attacker, id)
 	}
+	tokens := k.serve(t, issueToken, nil)
+	audit := k.serve(t, auditRun, nil)
+	w.at["/api/v1/auth/token"], w.at["/events/sequence"], w.at["/api/v1/changes"] = tokens, audit, audit
+	w.at["/log/checkpoint"], w.at["/log/tile/0/000"], w.at["/log/proof/"+strings.Repeat("0", 64)] = audit, audit, audit
+	require.Equal(t, http.StatusOK, audit.do(t, call{method: http.MethodPost, path: "/events/sequence", token: serviceToken(t)}).status)
+	w.at["/api/v1/openapi.yaml"], w.at["/problems"], w.at["/problems/not_found"] = tokens, tokens, tokens
+	w.audited(t, audit)
 	k.deliver(t, finder, "/events/embed", ".created", ".evolved") // all of it can be found
 	w.nobody = w.invented(t)
+	w.unaudited(t, audit)
 	w.them.client, w.nobody.client = p.ClientID(), "acme/test-00000000"
 	w.secret = append(slices.Collect(maps.Values(w.them.ids)), slices.Collect(maps.Values(w.them.etags))...)
 	w.secret = append(w.secret, p.ID, "acme", "geheim note", "geheim again", "geheim attribute") // the rest of geheim the attacker may use too

@@ -20,6 +20,7 @@ type decidedTo struct{ status domain.Status }
 
 func (decidedTo) Name() string                           { return domain.ChangeCertified }
 func (decidedTo) Needs(domain.Entity) []domain.Authority { return []domain.Authority{domain.Genesis} }
+
 func (d decidedTo) Apply(e domain.Entity) (domain.Entity, error) {
 	e.Governed.Status = d.status
 	return e, nil

@@ -25,7 +25,7 @@ type place struct {
 
 // amendment is a row as the database has it.
 type amendmentRow struct {
-	hash, change, author, batch, request string
+	hash, change, author, batch string
 }
 
 // rows reads every amendment of the tenants.

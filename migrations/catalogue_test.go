@@ -142,12 +142,12 @@ func TestUpdatableColumnsAreTheseAlone(t *testing.T) {
 		"plant_writer skill": "category description", "plant_writer job_role": "description industry_id seniority_level",
 		"plant_writer team": "description job_role_id", "plant_writer agent": "job_role_id skill_id team_id",
 		"plant_writer industry": "description", "plant_operator signing_key": "invalid_from",
-		"plant_operator principal": "authorities disabled_at name platform_authorities secret_hash",
-		"plant_embedder embedding": "text_sha256 vector vector_sha256",
-		"plant_drift embedding":    "text_sha256 vector vector_sha256",
+		"plant_operator principal":   "authorities disabled_at name platform_authorities secret_hash",
+		"plant_embedder embedding":   "text_sha256 vector vector_sha256",
+		"plant_drift embedding":      "text_sha256 vector vector_sha256",
 		"plant_embedder search_text": "lexemes words", "plant_drift search_text": "lexemes words",
-		"plant_auditor outbox":     "attempts available_at",
-		"plant_auditor log_tile":   "data",
+		"plant_auditor outbox":   "attempts available_at",
+		"plant_auditor log_tile": "data",
 	}
 	got := map[string]string{}
 	for _, line := range column(t, conn, `SELECT r.rolname || ' ' || c.relname || '|' ||

@@ -183,7 +183,7 @@ func sentence(words *rand.Rand) string {
 	for range 3 + words.IntN(12) {
 		text += pick[words.IntN(len(pick))] + " "
 	}
-	return text + fmt.Sprint(words.IntN(1 << 20))
+	return text + fmt.Sprint(words.IntN(1<<20))
 }
 
 // poisonOf are messages that nobody can ever handle: garbage, and events of what
@@ -213,9 +213,7 @@ func poisonOf(decide *rand.Rand, n int) []*gcp.Message {
 func (c *chain) publish(ctx context.Context, t *testing.T, decide *rand.Rand, messages []*gcp.Message) {
 	t.Helper()
 	all := append(slices.Clone(messages), messages...)
-	for _, m := range messages[:len(messages)/5] {
-		all = append(all, m)
-	}
+	all = append(all, messages[:len(messages)/5]...)
 	decide.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	p := c.client.Publisher(topic)
 	defer p.Stop()

@@ -20,7 +20,9 @@ import (
 
 // askTexts are asked for over and over: whatever the cache holds, the answer is
 // the same.
-func askTexts() []string { return []string{"welding", "bread baking", "keeping the accounts of a company"} }
+func askTexts() []string {
+	return []string{"welding", "bread baking", "keeping the accounts of a company"}
+}
 
 // ask asks embed for embeddings until ctx ends, and holds each answer to the first
 // one. While embed is away there is none.
