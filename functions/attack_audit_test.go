@@ -52,6 +52,38 @@ func onExported(rest string) func(*siege, string) []aim {
 	}
 }
 
+func (w *siege) onAudit(string) (aims []aim) {
+	for name, id := range exportScopes() {
+		aims = append(aims, func(v victim) call {
+			scope := scopeType(name)
+			if scope == "agent" {
+				scope = "entity"
+			}
+			return call{method: "POST", path: "/api/v1/audit/run", body: fmt.Sprintf(`{"scope":%q,"id":%q}`, scope, id(v))}
+		})
+	}
+	return append(aims, func(victim) call { return call{method: "POST", path: "/api/v1/audit/run", body: `{"scope":"all"}`} })
+}
+
+// onRun asks for the run that the attacked tenant began.
+func onRun(*siege, string) []aim {
+	return []aim{func(v victim) call { return call{method: "GET", path: "/api/v1/audit/runs/" + v.run} }}
+}
+
+func (w *siege) onTampering(string) (aims []aim) {
+	for _, kind := range everyCollection() {
+		aims = append(aims, func(v victim) call { return call{method: "GET", path: "/api/v1/audit/tampering/" + v.ids[kind]} })
+	}
+	return aims
+}
+
+// onAuditEvent is for the platform's own services.
+func onAuditEvent(*siege, string) []aim {
+	return []aim{func(v victim) call {
+		return call{method: "POST", path: "/events/audit", body: fmt.Sprintf(`{"id":%q}`, v.ids[skills])}
+	}}
+}
+
 // audited makes an export of the attacked tenant's.
 func (w *siege) audited(t *testing.T, audit *server) {
 	t.Helper()
@@ -59,6 +91,11 @@ func (w *siege) audited(t *testing.T, audit *server) {
 	require.Equal(t, 202, a.status, "%s", a.body)
 	w.them.owner, w.them.export = "acme", as[wrote](t, a).ID
 	w.at["/api/v1/audit/export"], w.at["/api/v1/audit/exports"] = audit, audit
+	auditor := w.Token(t, w.Principal(t, "acme", domain.Auditor))
+	a = audit.post(t, auditor, "/api/v1/audit/run", `{"scope":"governance_agent","id":"acme"}`)
+	require.Equal(t, 202, a.status, "%s", a.body)
+	w.them.run = as[wrote](t, a).ID
+	w.at["/api/v1/audit/run"], w.at["/events/audit"] = audit, audit
 }
 
 // unaudited is an export that nobody made.
@@ -66,8 +103,12 @@ func (w *siege) unaudited(t *testing.T, audit *server) {
 	t.Helper()
 	id, err := domain.NewID()
 	require.NoError(t, err)
-	w.nobody.owner, w.nobody.export = "nobody", string(id)
+	w.nobody.owner, w.nobody.export, w.nobody.run = "nobody", string(id), string(id)
 	for _, v := range []victim{w.them, w.nobody} {
 		w.at["/api/v1/audit/exports/"+v.export], w.at["/api/v1/audit/exports/"+v.export+"/bundle"] = audit, audit
+		w.at["/api/v1/audit/runs/"+v.run] = audit
+		for _, id := range v.ids {
+			w.at["/api/v1/audit/tampering/"+id] = audit
+		}
 	}
 }

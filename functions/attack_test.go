@@ -55,7 +55,7 @@ type victim struct {
 	tag, key, cursor string
 	client           string // of auth/token
 	owner            string // the governance agent
-	export           string // an export of its own
+	export, run      string // an export and an audit of its own
 	etags            map[string]string
 }
 

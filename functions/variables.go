@@ -89,7 +89,7 @@ func descriptions() map[string]described {
 		"CHECKPOINT_BUCKET":        {"bucket", "where checkpoints are published, create-only", false, audits},
 		"CHECKPOINT_DIR":           {"folder", "the same on one machine", true, audits},
 		"PUBSUB_TOPIC":             {"topic id", "where events go", false, publishers},
-		"PUBSUB_DEAD_LETTER_TOPIC": {"topic id", "where events go that can never be handled", false, embeds},
+		"PUBSUB_DEAD_LETTER_TOPIC": {"topic id", "where events go that can never be handled", false, among(embedder, auditRun)},
 		"OIDC_ISSUER":              {"URL", "who signs the tokens of Pub/Sub and Scheduler", false, pushed},
 		"PUSH_AUDIENCE":            {"text", "the audience those tokens must name", false, pushed},
 		"PUSH_SERVICE_ACCOUNT":     {"e-mail", "the one account that may push", false, pushed},

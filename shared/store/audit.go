@@ -56,8 +56,8 @@ SELECT id::text FROM (
 	(SELECT id FROM public.entity WHERE id > $1 AND ($3 = '' OR governance_agent_id = $3) AND ($4 = '' OR entity_type = $4) AND updated_at >= $5 ORDER BY id LIMIT $2)
 	UNION (SELECT DISTINCT entity_id FROM public.amendment WHERE entity_id > $1 AND ($3 = '' OR governance_agent_id = $3)
 		AND ($4 = '' OR entity_type = $4) AND recorded_at >= $5 ORDER BY entity_id LIMIT $2)
-	UNION (SELECT DISTINCT l.entity_id FROM public.log_entry l WHERE l.entity_id > $1 AND ($3 = '' OR l.governance_agent_id = $3)
-		AND NOT EXISTS (SELECT FROM public.amendment a WHERE a.hash = l.hash) ORDER BY entity_id LIMIT $2)
+	UNION (SELECT DISTINCT entity_id FROM public.log_entry WHERE entity_id > $1 AND ($3 = '' OR governance_agent_id = $3)
+		AND $4 = '' AND $5 <= 'epoch' ORDER BY entity_id LIMIT $2)
 ) AS t (id) ORDER BY id LIMIT $2`
 
 const selectKeptAmendments = `

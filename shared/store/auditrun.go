@@ -56,12 +56,12 @@ type Finding struct {
 // the same chunk.
 var ErrMovedOn = errors.New("the run has moved on")
 
-// AddRun begins a run, together with the event that brings its first chunk.
-func (db *DB) AddRun(ctx context.Context, r Run, next Event) error {
+// AddRun begins a run, together with the event that brings its first chunk. A
+// principal of the tenant who asks for it must exist and be enabled.
+func (db *DB) AddRun(ctx context.Context, tenant string, r Run, next Event) error {
 	var b pgx.Batch
 	if r.Principal != "" {
-		b.Queue(`SELECT public.require_principal($1, $2)`, r.Principal, next.Tenant)
-		next.Tenant = auditTenant
+		b.Queue(`SELECT public.require_principal($1, $2)`, r.Principal, tenant)
 	}
 	b.Queue(`INSERT INTO public.audit_run (id, governance_agent_id, principal_id, entity_type, entity_id, since, phase)
 		VALUES ($1, nullif($2, ''), nullif($3, '')::uuid, nullif($4, ''), nullif($5, '')::uuid, $6, $7)`,
@@ -69,9 +69,6 @@ func (db *DB) AddRun(ctx context.Context, r Run, next Event) error {
 	queueEvents(&b, []Event{next})
 	return db.send(ctx, &b)
 }
-
-// auditTenant is whom events about runs are of: nobody's.
-const auditTenant = "system"
 
 // ReadRun returns a run, as a tenant's reader sees it, or with "" as the function's
 // own role does.

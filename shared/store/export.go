@@ -206,16 +206,45 @@ func (db *DB) OtherEntries(ctx context.Context, below int64) ([]OtherEntry, erro
 	b.Queue(`SELECT log_index, hash FROM public.log_entry WHERE entity_id IS NULL AND log_index < $1 ORDER BY log_index`, below).
 		Query(func(rows pgx.Rows) error {
 			var err error
-			list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (OtherEntry, error) {
-				var e OtherEntry
-				var hash []byte
-				err := row.Scan(&e.LogIndex, &hash)
-				copy(e.Hash[:], hash)
-				return e, err
-			})
+			list, err = pgx.CollectRows(rows, scanOther)
 			return err
 		})
 	return list, db.send(ctx, &b)
+}
+
+// EntriesAt returns up to limit entries from an index on, each with its own.
+func (db *DB) EntriesAt(ctx context.Context, from int64, limit int) ([]OtherEntry, error) {
+	var b pgx.Batch
+	var list []OtherEntry
+	b.Queue(`SELECT log_index, hash FROM public.log_entry WHERE log_index >= $1 ORDER BY log_index LIMIT $2`, from, limit).
+		Query(func(rows pgx.Rows) error {
+			var err error
+			list, err = pgx.CollectRows(rows, scanOther)
+			return err
+		})
+	return list, db.send(ctx, &b)
+}
+
+func scanOther(row pgx.CollectableRow) (OtherEntry, error) {
+	var e OtherEntry
+	var hash []byte
+	err := row.Scan(&e.LogIndex, &hash)
+	copy(e.Hash[:], hash)
+	return e, err
+}
+
+// NewestHeads returns the newest heads record and its log index; ErrNotFound if
+// there is none.
+func (db *DB) NewestHeads(ctx context.Context) (SealedHeads, int64, error) {
+	var b pgx.Batch
+	var h SealedHeads
+	var record string
+	var index int64
+	b.Queue(`SELECT log_index, record, signature, key_id, recorded_at FROM public.heads ORDER BY log_index DESC LIMIT 1`).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&index, &record, &h.Signature, &h.KeyID, &h.At) })
+	err := db.send(ctx, &b)
+	h.Record = []byte(record)
+	return h, index, err
 }
 
 // SealedSizes returns the sizes, below one, of up to limit published checkpoints
@@ -245,4 +274,17 @@ func (db *DB) Constitutions(ctx context.Context) ([][]byte, error) {
 		return err
 	})
 	return list, db.send(ctx, &b)
+}
+
+// LoggedOwner returns whose an entity is, by the log or, before its first amendment
+// has a place there, by its row; ErrNotFound if neither knows it.
+func (db *DB) LoggedOwner(ctx context.Context, id domain.ID) (owner string, err error) {
+	var b pgx.Batch
+	b.Queue(`SELECT coalesce((SELECT governance_agent_id FROM public.log_entry WHERE entity_id = $1 ORDER BY seq LIMIT 1),
+		(SELECT governance_agent_id FROM public.entity WHERE id = $1), '')`, string(id)).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&owner) })
+	if err = db.send(ctx, &b); err == nil && owner == "" {
+		err = ErrNotFound
+	}
+	return owner, err
 }
