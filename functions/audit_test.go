@@ -121,46 +121,97 @@ func TestAuditFindsNothing(t *testing.T) {
 	require.Equal(t, before+1, w.count(t, "audit_run WHERE principal_id IS NULL"))
 }
 
-// TestAuditFindsTampering attacks the database by hand, one way after the other, and
-// each is found by the audit of one entity, or of the log, under the reason it has.
+// TestAuditFindsTampering attacks a database by hand, every entity in a way of its own,
+// and each is found under the reason it has: by a run over everything, which alarms,
+// and by a look at the entity alone. What was not attacked is found in order.
 func TestAuditFindsTampering(t *testing.T) {
 	t.Parallel()
-	for name, attack := range databaseAttacks() {
+	w := newSiege(t)
+	s := w.at["/api/v1/audit/run"]
+	attacks := databaseAttacks()
+	target := map[string]string{}
+	for name, attack := range attacks {
+		if target[name] = strings.NewReplacer("{role}", w.them.ids[jobRoles], "{agent}", w.them.ids[agents]).Replace(attack.of); attack.of == "" {
+			target[name] = w.victimSkill(t, name)
+		}
+	}
+	w.deliver(t, w.at["similar"], "/events/embed", ".created", ".evolved")
+	s.sequence(t)
+	var statements []string
+	for name, attack := range attacks {
+		replace := strings.NewReplacer("{skill}", target[name], "{role}", w.them.ids[jobRoles], "{agent}", w.them.ids[agents], "{mine}", w.own.ids[skills])
+		for _, sql := range attack.sql {
+			statements = append(statements, replace.Replace(sql))
+		}
+	}
+	w.tamper(t, statements...)
+	token := w.Token(t, w.PlatformPrincipal(t, "board", domain.Auditor))
+	run := w.audit(t, s, token, `{"scope":"all"}`)
+	require.NotZero(t, run.Count)
+	owner := w.Token(t, w.Principal(t, "acme", domain.Auditor))
+	attacked := map[string]bool{}
+	for name, attack := range attacks {
+		id := target[name]
+		attacked[id] = true
+		now := as[tamperingView](t, s.get(t, owner, "/api/v1/audit/tampering/"+id))
+		require.True(t, now.Tampered, name)
+		require.Contains(t, reasonsOf(now.Findings), attack.reason, "%s: %+v", name, now.Findings)
+		if attack.seq > 0 {
+			require.Equal(t, attack.seq, now.Findings[0].Seq, name)
+		}
+		require.NotZero(t, w.count(t, "audit_finding WHERE run_id = $1 AND entity_id = $2 AND reason = $3", run.ID, id, attack.reason), name)
+		require.Equal(t, w.runsThatFound(t, id), w.alarms(id), "%s: one alarm of each run", name)
+	}
+	found := w.count(t, "(SELECT DISTINCT entity_id FROM audit_finding WHERE run_id = $1 AND entity_id IS NOT NULL) f", run.ID)
+	require.Equal(t, len(attacked), found, "and nothing else")
+	t.Logf("%d ways of changing a database by hand, all found", len(attacks))
+}
+
+// victimSkill is a skill of acme with two versions.
+func (w *siege) victimSkill(t *testing.T, name string) string {
+	t.Helper()
+	made := w.at[skills].create(t, w.token, fmt.Sprintf(`{"name":%q,"description":"geheim","category":"technical"}`, "victim of "+name))
+	a := w.at[skills].do(t, call{method: "PATCH", path: skills + "/" + string(made.ID), token: w.token, body: `{"governance_notes":"again"}`, header: map[string]string{
+		"Content-Type": "application/merge-patch+json", "If-Match": fmt.Sprintf("%q", made.VersionHash), "Idempotency-Key": name,
+	}})
+	require.Equal(t, 200, a.status, "%s", a.body)
+	return string(made.ID)
+}
+
+func (k *kit) runsThatFound(t *testing.T, id string) int {
+	t.Helper()
+	return k.count(t, "(SELECT DISTINCT run_id FROM audit_finding WHERE entity_id = $1) f", id)
+}
+
+// alarms counts the events that say that an entity was tampered with.
+func (k *kit) alarms(id string) (n int) {
+	for _, m := range k.messages() {
+		if strings.HasSuffix(m.Attributes["type"], ".tampered") && m.Attributes["ce-subject"] == id {
+			n++
+		}
+	}
+	return n
+}
+
+// TestAuditFindsTheLogChanged attacks the log and the keys, each in a deployment of its
+// own.
+func TestAuditFindsTheLogChanged(t *testing.T) {
+	t.Parallel()
+	for name, attack := range logAttacks() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newSiege(t)
-			s := w.at["/api/v1/audit/run"]
+			k := newKit(t)
+			s, writer := k.serve(t, auditRun, nil), k.serve(t, createSkill, nil)
+			_, author := k.author(t, "acme")
+			for i := range 8 {
+				writer.create(t, author, plain(fmt.Sprint("Skill ", i)))
+			}
 			s.sequence(t)
-			token := w.Token(t, w.PlatformPrincipal(t, "board", domain.Auditor))
-			id := w.them.ids[skills]
-			statements := attack.sql
-			for i := range statements {
-				statements[i] = strings.NewReplacer("{skill}", id, "{role}", w.them.ids[jobRoles], "{agent}", w.them.ids[agents], "{mine}", w.own.ids[skills]).Replace(statements[i])
-			}
-			w.tamper(t, statements...)
-			run := w.audit(t, s, token, `{"scope":"all"}`)
+			token := k.Token(t, k.PlatformPrincipal(t, "board", domain.Auditor))
+			require.Empty(t, k.audit(t, s, token, `{"scope":"all"}`).Findings)
+			k.tamper(t, attack.sql...)
+			run := k.audit(t, s, token, `{"scope":"all"}`)
 			require.Contains(t, reasonsOf(run.Findings), attack.reason, "%+v", run.Findings)
-			if attack.log {
-				return
-			}
-			at := id
-			if attack.of != "" {
-				at = strings.NewReplacer("{role}", w.them.ids[jobRoles], "{agent}", w.them.ids[agents]).Replace(attack.of)
-			}
-			now := as[tamperingView](t, s.get(t, w.token, "/api/v1/audit/tampering/"+at))
-			require.True(t, now.Tampered)
-			require.Contains(t, reasonsOf(now.Findings), attack.reason)
-			if attack.seq > 0 {
-				require.Equal(t, attack.seq, now.Findings[0].Seq)
-			}
-			require.NotZero(t, w.count(t, "audit_finding WHERE entity_id = $1 AND governance_agent_id = 'acme'", at))
-			var alarms int
-			for _, m := range w.messages() {
-				if strings.HasSuffix(m.Attributes["type"], ".tampered") && m.Attributes["ce-subject"] == at {
-					alarms++
-				}
-			}
-			require.Equal(t, 1, alarms, "one alarm for each entity")
 		})
 	}
 }
@@ -171,17 +222,13 @@ type databaseAttack struct {
 	reason string
 	of     string // the entity, if it is another than {skill}
 	seq    int64
-	log    bool // it is found of the log
 }
 
 func databaseAttacks() map[string]databaseAttack {
 	one := func(reason string, seq int64, sql ...string) databaseAttack {
 		return databaseAttack{sql: sql, reason: reason, seq: seq}
 	}
-	ofLog := func(reason string, sql ...string) databaseAttack {
-		return databaseAttack{sql: sql, reason: reason, log: true}
-	}
-	forged := fmt.Sprintf(`\x%x`, sha256.Sum256([]byte("forged")))
+	forged := forged()
 	const skill = ` WHERE entity_id = '{skill}'`
 	return map[string]databaseAttack{
 		"a column":                 one("row_differs", 0, `UPDATE entity SET name = 'Forged', name_key = 'forged' WHERE id = '{skill}'`),
@@ -214,15 +261,26 @@ func databaseAttacks() map[string]databaseAttack {
 		"its row gone": one("row_missing", 0, `DELETE FROM search_text`+skill, `DELETE FROM embedding`+skill, `DELETE FROM skill WHERE id = '{skill}'`, `DELETE FROM entity WHERE id = '{skill}'`),
 		"a whole entity gone": one("history_missing", 0, `DELETE FROM opening`+skill, `DELETE FROM amendment`+skill, `DELETE FROM search_text`+skill,
 			`DELETE FROM embedding`+skill, `DELETE FROM skill WHERE id = '{skill}'`, `DELETE FROM entity WHERE id = '{skill}'`),
-		"order":                 one("prev_hash_mismatch", 0, `UPDATE amendment SET seq = -1`+skill+` AND seq = 1`, `UPDATE amendment SET seq = 1`+skill+` AND seq = 2`, `UPDATE amendment SET seq = 2`+skill+` AND seq = -1`),
+		"order":                 one("seq_gap", 0, `UPDATE amendment SET seq = -1`+skill+` AND seq = 1`, `UPDATE amendment SET seq = 1`+skill+` AND seq = 2`, `UPDATE amendment SET seq = 2`+skill+` AND seq = -1`),
 		"a vector":              one("vector_differs", 0, `UPDATE embedding SET vector = array_fill(0.05, ARRAY[384])::vector`+skill),
 		"a vector's hash":       one("vector_differs", 0, `UPDATE embedding SET vector_sha256 = '`+forged+`'`+skill),
 		"a vector swapped":      one("vector_differs", 0, `UPDATE embedding SET (vector, vector_sha256) = (SELECT vector, vector_sha256 FROM embedding WHERE entity_id = '{mine}')`+skill),
 		"an entry's owner":      one("log_mismatch", 0, `UPDATE log_entry SET governance_agent_id = 'globex'`+skill+` AND seq = 2`),
 		"an entry's hash":       one("log_mismatch", 1, `UPDATE log_entry SET hash = '`+forged+`'`+skill+` AND seq = 1`),
 		"an entry unnamed":      one("not_logged", 1, `UPDATE log_entry SET entity_id = NULL, seq = NULL, governance_agent_id = NULL, shared = false`+skill+` AND seq = 1`),
-		"an unlogged amendment": one("not_logged", 0, `DELETE FROM log_pending`, `DELETE FROM log_entry`+skill+` AND seq = (SELECT max(seq) FROM amendment`+skill+`)`),
+		"an unlogged amendment": one("not_logged", 0, `DELETE FROM log_entry`+skill+` AND seq = (SELECT max(seq) FROM amendment`+skill+`)`),
+	}
+}
 
+// forged is a hash of something that nobody signed.
+func forged() string { return fmt.Sprintf(`\x%x`, sha256.Sum256([]byte("forged"))) }
+
+func logAttacks() map[string]databaseAttack {
+	ofLog := func(reason string, sql ...string) databaseAttack {
+		return databaseAttack{sql: sql, reason: reason}
+	}
+	forged := forged()
+	return map[string]databaseAttack{
 		"a log entry":         ofLog("tile_differs", `UPDATE log_entry SET hash = '`+forged+`' WHERE log_index = 3`),
 		"a log entry removed": ofLog("log_entry_missing", `DELETE FROM log_entry WHERE log_index = 3`),
 		"a tile":              ofLog("log_stopped", `UPDATE log_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1)`),

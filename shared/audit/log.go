@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/store"
@@ -76,8 +77,12 @@ func tile(tiles translog.Tiles, index int64, entries []store.OtherEntry) (found 
 		full := tiles[translog.TileID{Level: level, Index: index}]
 		above := tiles[translog.TileID{Level: level + 1, Index: index / translog.TileWidth}]
 		at := int(index%translog.TileWidth) * len(ledger.Hash{})
-		root, err := translog.Tiles{{Level: 0, Index: 0}: full}.Node(translog.TileHeight, 0)
-		if err != nil || len(above) < at+len(root) || !bytes.Equal(above[at:at+len(root)], root[:]) {
+		var below translog.Range
+		for hash := range slices.Chunk(full, len(ledger.Hash{})) {
+			below.Append(ledger.Hash(hash))
+		}
+		root := below.Root()
+		if below.Size() != translog.TileWidth || len(above) < at+len(root) || !bytes.Equal(above[at:at+len(root)], root[:]) {
 			found = append(found, differs(level+1, index/translog.TileWidth))
 		}
 		if index%translog.TileWidth != translog.TileWidth-1 {

@@ -103,7 +103,7 @@ func same(want, is jsontext.Value) bool {
 		return true
 	}
 	var at, bt string
-	if json.Unmarshal(a, &at) != nil || json.Unmarshal(b, &bt) != nil {
+	if json.Unmarshal(want, &at) != nil || json.Unmarshal(is, &bt) != nil {
 		return false
 	}
 	one, errA := time.Parse(time.RFC3339Nano, at)
