@@ -58,6 +58,10 @@ bench: build ## Measure every goal against a bound of the same run; also as bin/
 bench-embed: ## Measure the embedding model and its cache: one text, batches, hit and miss
 	@$(TESTSTACK) -- go test -run '^$$' -bench . -benchtime 1s ./shared/embedding/...
 
+.PHONY: bench-audit
+bench-audit: ## Measure audit and export against raw VerifyPSS (AUDIT_ROWS=100000)
+	@AUDIT_ROWS=$(or $(AUDIT_ROWS),100000) $(TESTSTACK) -- go test ./functions -run '^TestAuditAtScale$$' -count=1 -v -timeout 30m
+
 .PHONY: generate
 generate: ## Write the generated code again (the embedding model's kernel)
 	@go generate ./shared/embedding/minilm

@@ -54,6 +54,8 @@ type victim struct {
 	name, external   string
 	tag, key, cursor string
 	client           string // of auth/token
+	owner            string // the governance agent
+	export, run      string // an export and an audit of its own
 	etags            map[string]string
 }
 
@@ -101,8 +103,10 @@ func newSiege(t *testing.T) *siege {
 	w.at["/log/checkpoint"], w.at["/log/tile/0/000"], w.at["/log/proof/"+strings.Repeat("0", 64)] = audit, audit, audit
 	require.Equal(t, http.StatusOK, audit.do(t, call{method: http.MethodPost, path: "/events/sequence", token: serviceToken(t)}).status)
 	w.at["/api/v1/openapi.yaml"], w.at["/problems"], w.at["/problems/not_found"] = tokens, tokens, tokens
+	w.audited(t, audit)
 	k.deliver(t, finder, "/events/embed", ".created", ".evolved") // all of it can be found
 	w.nobody = w.invented(t)
+	w.unaudited(t, audit)
 	w.them.client, w.nobody.client = p.ClientID(), "acme/test-00000000"
 	w.secret = append(slices.Collect(maps.Values(w.them.ids)), slices.Collect(maps.Values(w.them.etags))...)
 	w.secret = append(w.secret, p.ID, "acme", "geheim note", "geheim again", "geheim attribute") // the rest of geheim the attacker may use too

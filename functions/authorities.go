@@ -14,7 +14,7 @@ import (
 // domain.Permissions says what that needs. A route that makes
 // none reads; one that is no GET says so.
 func changes() map[string]string {
-	list := map[string]string{"assignTeam": domain.ChangeAssigned, "similarToText": "", "certifyAll": domain.ChangeCertified}
+	list := map[string]string{"assignTeam": domain.ChangeAssigned, "similarToText": "", "certifyAll": domain.ChangeCertified, "createExport": "", "runAudit": ""}
 	for one, many := range map[string]string{
 		"Skill": "Skills", "JobRole": "JobRoles", "Industry": "Industries", "Team": "Teams", "Agent": "Agents",
 	} {
@@ -54,6 +54,10 @@ lacks one gets 403. What a caller may not even see answers 404 before any of thi
 	b.WriteString(`
 The governor's two moves hold only for a drifted entity that goes back to the status it had.
 An auditor reads; no change asks for that authority.
+
+What is exported and audited goes by its scope: everything, for auditors and operators of
+the platform; what a governance agent owns, for its auditors and operators; an entity, or an
+agent at a date, for whoever belongs to its owner.
 
 ## Routes
 
@@ -102,6 +106,9 @@ func needsOf(r Route) string {
 		case p.To == domain.Archived:
 			needs = append(needs, string(p.From)+": "+joined(p.Needs))
 		}
+	}
+	if strings.Contains(r.Pattern, " /api/v1/audit/") {
+		return "as the scope does"
 	}
 	if r.Access == Bearer || r.Access == Caller {
 		return cmp.Or(strings.Join(slices.Compact(needs), ", "), "nothing more: reads what it may see")

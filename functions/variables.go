@@ -66,7 +66,7 @@ func descriptions() map[string]described {
 	bearers, pushed := reached(Bearer), reached(Trusted)
 	signers := among(createSkill, createRole, birthAgent, embedder)
 	publishers := among(createSkill, createRole, birthAgent, auditRun, embedder, certifier)
-	embeds, audits, handlers := among(embedder), among(auditRun), among(embedder, certifier, birthAgent)
+	embeds, audits, handlers := among(embedder), among(auditRun), among(embedder, certifier, birthAgent, auditRun)
 	tokens := func(f string) bool { return bearers(f) || f == issueToken }
 	return map[string]described{
 		"FUNCTION_TARGET":          {"name", "which function the process is", false, every},

@@ -118,6 +118,16 @@ tenant_salt
   reader                    +.0+ ---    -.--   -.--   -
   writer embedder certifier drift operator authenticator
                             -.-- ---    -.--   -.--   -
+audit_export audit_finding
+  auditor                   +.+. ++.    -.-.   -.-.   -
+  reader                    +.0. --.    -.-.   -.-.   -
+  writer embedder certifier drift operator authenticator
+                            -.-. --.    -.-.   -.-.   -
+audit_run
+  auditor                   +.+. ++.    +.+.   -.-.   -
+  reader                    +.0. --.    -.-.   -.-.   -
+  writer embedder certifier drift operator authenticator
+                            -.-. --.    -.-.   -.-.   -
 goose_db_version
   writer reader embedder certifier auditor drift operator authenticator
                             ...+ ..-    ...-   ...-   -

@@ -32,6 +32,7 @@ func (w *world) probes(t *testing.T) map[string]probe {
 	t.Helper()
 	probes := w.operationalProbes(t)
 	maps.Copy(probes, w.logProbes())
+	maps.Copy(probes, w.auditProbes())
 	entities, chains := w.rowsOf("skill"), w.rowsOf("skill")
 	for c, key := range chains {
 		chains[c] = append(key, w.subjectOf(c).seq)
@@ -381,13 +382,14 @@ func TestNotEvenASuperuserRemovesHistory(t *testing.T) {
 				if !slices.Contains([]string{
 					"entity", "amendment", "opening", "signature_batch", "constitution", "signing_key",
 					"log_entry", "log_tile", "heads", "checkpoint", "log_fork", "tenant_salt", "refusal",
+					"audit_export", "audit_run", "audit_finding",
 				}, table) {
 					continue
 				}
 				for c, key := range p.rows {
 					code, _ := try(t, tx, "DELETE FROM "+table+" WHERE "+p.where, key...)
 					require.Equal(t, appendOnly, code, "delete %s %s", c, table)
-					if table == "entity" || table == "signing_key" || table == "log_tile" {
+					if table == "entity" || table == "signing_key" || table == "log_tile" || table == "audit_run" {
 						continue
 					}
 					code, _ = try(t, tx, "UPDATE "+table+" SET "+p.set+" WHERE "+p.where, key...)

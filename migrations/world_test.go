@@ -72,6 +72,7 @@ func newWorld(t *testing.T, db database) *world {
 	w.bare["signing_key"] = map[class]draft{platform: w.unopened(t, tx, "signing_key", keyring, state("active", "public", nil))}
 	w.addOperational(t, tx)
 	w.addLog(t, tx)
+	w.addAudit(t, tx)
 	require.NoError(t, tx.Commit(t.Context()))
 	return w
 }

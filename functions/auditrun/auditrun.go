@@ -10,8 +10,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/dlai-sd/plant/shared/audit"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/export"
 	"github.com/dlai-sd/plant/shared/sequencer"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
@@ -33,15 +35,28 @@ type Swept struct {
 }
 
 // Handlers returns the function's operations by their id.
-func Handlers(db *store.DB, outbox *event.Outbox, log *sequencer.Sequencer) map[string]http.Handler {
+func Handlers(db *store.DB, outbox *event.Outbox, log *sequencer.Sequencer, dead event.DeadLetter) map[string]http.Handler {
+	x := exports{&export.Exporter{DB: db, Log: log, Origin: log.Origin, Now: log.Now}, db}
+	a := audits{&audit.Worker{
+		Auditor: &audit.Auditor{DB: db, Log: log, Origin: log.Origin},
+		Outbox:  outbox, Logger: log.Config.Log, Now: log.Now, Budget: auditBudget,
+	}, db}
 	return map[string]http.Handler{
 		// The body, if there is one, says nothing: the database says what is due.
 		"sequence": web.Endpoint(func(*http.Request) (struct{}, error) { return struct{}{}, nil },
 			func(ctx context.Context, _ struct{}) (Swept, error) { return sequence(ctx, db, outbox, log) }),
-		"listChanges":   changes(db),
-		"getCheckpoint": serve(func(r *http.Request) (web.Content, error) { return checkpoint(r.Context(), db) }),
-		"getTile":       serve(func(r *http.Request) (web.Content, error) { return tile(r.Context(), db, r.PathValue("path")) }),
-		"getProof":      serve(func(r *http.Request) (web.Content, error) { return proof(r.Context(), db, r.PathValue("hash")) }),
+		"listChanges":     changes(db),
+		"runAudit":        web.Endpoint(decodeRun, a.start),
+		"getAuditRun":     web.Endpoint(decodeRunID, a.look),
+		"getTampering":    web.Endpoint(decodeEntityID, a.tampering),
+		"auditEvent":      a.events(dead),
+		"exportBundle":    http.HandlerFunc(x.direct),
+		"createExport":    web.Endpoint(decodeOrder(x.Now), x.order),
+		"getExport":       http.HandlerFunc(x.look),
+		"getExportBundle": http.HandlerFunc(x.fetch),
+		"getCheckpoint":   serve(func(r *http.Request) (web.Content, error) { return checkpoint(r.Context(), db) }),
+		"getTile":         serve(func(r *http.Request) (web.Content, error) { return tile(r.Context(), db, r.PathValue("path")) }),
+		"getProof":        serve(func(r *http.Request) (web.Content, error) { return proof(r.Context(), db, r.PathValue("hash")) }),
 	}
 }
 

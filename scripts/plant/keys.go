@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 type keysCmd struct {
 	Init keysInitCmd `cmd:"" help:"Make the keys that are missing and introduce them into the ledger."`
 	List keysListCmd `cmd:"" help:"List the keys; the root's id is what an auditor pins."`
+	PEM  keysPEMCmd  `cmd:"" name:"pem" help:"Print a public key, as plant verify takes it for --trust and openssl for -inkey."`
 
 	Rotate   keysRotateCmd   `cmd:"" help:"Make a new key of a use and retire the one before."`
 	Retire   keysRetireCmd   `cmd:"" help:"Retire a key: what it signed before holds."`
@@ -67,4 +71,35 @@ func (keysListCmd) Run(a *app) error {
 			fmt.Fprintf(a.stdout, "%-14s %-8s %s\n", k.Use, k.Status, k.KeyID)
 		}
 	})
+}
+
+type keysPEMCmd struct {
+	Key string `arg:"" help:"A key's id, or a use: the newest of it." default:"root"`
+}
+
+// Run prints the key.
+func (c keysPEMCmd) Run(a *app) error {
+	ctx, cancel := context.WithTimeout(a.ctx, 20*time.Second)
+	defer cancel()
+	db, err := a.openDB(a.settings.OperatorURL, "PLANT_OPERATOR_DATABASE_URL")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	rows, err := db.SigningKeys(ctx)
+	if err != nil {
+		return err
+	}
+	var spki string
+	for _, r := range rows {
+		if r.KeyID == c.Key || string(r.Use) == c.Key {
+			spki = r.SPKI
+		}
+	}
+	der, err := base64.StdEncoding.DecodeString(spki)
+	if err != nil || spki == "" {
+		return advise(errors.New("there is no such key"), "plant keys list")
+	}
+	_, err = a.stdout.Write(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	return err
 }

@@ -33,6 +33,7 @@ type cli struct {
 	Events    eventsCmd    `cmd:"" help:"The events between functions."`
 	Embed     embedCmd     `cmd:"" help:"The vectors by which entities are found."`
 	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
+	Export    exportCmd    `cmd:"" help:"Write the evidence of a scope to a file: a bundle that a stranger can check."`
 	Verify    verifyCmd    `cmd:"" help:"Check a bundle, offline: four verdicts."`
 	Drill     drillCmd     `cmd:"" help:"Attack bundles of synthetic deployments in every known way; all must be found."`
 }

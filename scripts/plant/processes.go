@@ -92,6 +92,9 @@ func holdPort(function string) (*port.Held, error) {
 	return port.Hold()
 }
 
+// auditEvery is how often the scheduler begins an audit of everything.
+const auditEvery = 24 * time.Hour
+
 // embedFilter lets through what changes an entity's meaning.
 const embedFilter = `attributes.type="plant.skill.created" OR attributes.type="plant.skill.evolved"` +
 	` OR attributes.type="plant.job_role.created" OR attributes.type="plant.job_role.evolved"` +
@@ -130,6 +133,7 @@ func (s *stack) subscriptions() []pubsub.Subscription {
 		push("certify-moved", "certify", "/events/certify", everyKind("moved")),
 		push("certify-evolved", "certify", "/events/certify", everyKind("evolved")),
 		push("certify-decertified", "certify", "/events/certify", everyKind("decertified")),
+		push("audit-run", "audit-run", "/events/audit", `attributes.type="plant.audit.continued"`),
 		{Name: deadSubscription, Topic: deadTopic},
 	}
 }
@@ -236,6 +240,8 @@ func (s *stack) startScheduler(ctx context.Context, targets map[string]string) e
 		Jobs: []scheduler.Job{{
 			Name: "sequence", URL: targets["audit-run"] + "/events/sequence", Audience: pushAudience, Interval: sequenceEvery,
 			AtStart: true, // what the start wrote is in the log at once
+		}, {
+			Name: "audit", URL: targets["audit-run"] + "/events/audit", Audience: pushAudience, Interval: auditEvery,
 		}},
 		Token: s.token, Logger: slog.New(slog.NewTextHandler(s.logs.writer("scheduler"), nil)),
 	})

@@ -38,6 +38,7 @@ func TestSession(t *testing.T) {
 			"seed":         testSeed,
 			"operator":     testOperator,
 			"log":          testLog,
+			"export":       testExport,
 			"second run":   testSecondRun,
 			"port in use":  testPortInUse,
 			"not found":    testNotFound,

@@ -52,6 +52,19 @@ type datedState struct {
 	certification *certification
 }
 
+// Reference is an entity that a state names, and of which type it must be.
+type Reference struct{ EntityType, ID string }
+
+// References returns what an entity of a type rests on by its state (FORMAT.md,
+// section 5), so that a writer of scope agent takes what a verifier looks for.
+func References(entityType string, state []byte) []Reference {
+	var refs []Reference
+	for _, r := range readDated(state, entityType).refs {
+		refs = append(refs, Reference{r.entityType, r.id})
+	}
+	return refs
+}
+
 // reference is an entity that a state names, and of which type it must be.
 type reference struct{ entityType, id string }
 

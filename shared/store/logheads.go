@@ -52,7 +52,10 @@ type headOf struct {
 // log know, tenant by tenant, each in the order of its first place. The log only
 // grows, so the pages fit together without a common snapshot.
 func eachHead(ctx context.Context, q querier, size int64, f func(owner string, head translog.EntityHead) error) error {
-	last := headOf{First: -1}
+	return eachHeadFrom(ctx, q, headOf{First: -1}, size, f)
+}
+
+func eachHeadFrom(ctx context.Context, q querier, last headOf, size int64, f func(owner string, head translog.EntityHead) error) error {
 	for {
 		rows, err := q.Query(ctx, selectHeads, last.Owner, last.First, size, headsPage)
 		if err != nil {
@@ -154,6 +157,29 @@ func (db *DB) EachHead(ctx context.Context, size int64, f func(owner string, hea
 	}
 	defer conn.Release()
 	return translate(eachHead(ctx, conn, size, f))
+}
+
+// errOtherOwner ends the reading of one owner's heads.
+var errOtherOwner = errors.New("the heads of another owner")
+
+// HeadsOf calls f for the head of every entity of one owner, in the order of the
+// owner's tree.
+func (db *DB) HeadsOf(ctx context.Context, owner string, size int64, f func(translog.EntityHead) error) error {
+	conn, err := db.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	err = eachHeadFrom(ctx, conn, headOf{Owner: owner, First: -1}, size, func(of string, head translog.EntityHead) error {
+		if of != owner {
+			return errOtherOwner
+		}
+		return f(head)
+	})
+	if errors.Is(err, errOtherOwner) {
+		return nil
+	}
+	return translate(err)
 }
 
 // SealedHeads is a heads record as it is logged.

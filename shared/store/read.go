@@ -248,11 +248,18 @@ func scanProofBetween(row pgx.CollectableRow, p *Proof, before, behind []any) er
 		p.Opening = &ledger.Opening{State: []byte(*state)}
 		copy(p.Opening.Salt[:], salt)
 	}
-	if statement != nil {
-		p.Batch = &ledger.Batch{Statement: []byte(*statement), Index: index}
-		for chunk := range slices.Chunk(path, len(ledger.Hash{})) {
-			p.Batch.Path = append(p.Batch.Path, ledger.Hash(chunk)) // the database holds whole hashes only
-		}
-	}
+	p.Batch = batchOf(statement, index, path)
 	return nil
+}
+
+// batchOf is an amendment's place in a batch; nil without a statement.
+func batchOf(statement *string, index int, path []byte) *ledger.Batch {
+	if statement == nil {
+		return nil
+	}
+	b := &ledger.Batch{Statement: []byte(*statement), Index: index, Path: []ledger.Hash{}}
+	for chunk := range slices.Chunk(path, len(ledger.Hash{})) {
+		b.Path = append(b.Path, ledger.Hash(chunk)) // the database holds whole hashes only
+	}
+	return b
 }

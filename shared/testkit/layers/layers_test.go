@@ -34,6 +34,8 @@ var ranks = map[string]int{
 	"shared/event":            6,
 	"shared/embedding":        6,
 	"shared/sequencer":        6,
+	"shared/export":           7,
+	"shared/audit":            7,
 	"shared/registry":         7,
 	"shared/registry/api":     8,
 	"shared/registry/vectors": 8,

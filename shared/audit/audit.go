@@ -1,0 +1,186 @@
+// Package audit judges what a database holds against what was signed: every
+// signature by a key then in force, every chain, opening, column and vector, the
+// rules then in force, and the log. It reads; it mends nothing.
+package audit
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/ledger"
+	"github.com/dlai-sd/plant/shared/sequencer"
+	"github.com/dlai-sd/plant/shared/store"
+)
+
+// What an audit finds beside the ledger's own reasons (shared/ledger/FORMAT.md).
+const (
+	ReasonRowMissing       ledger.Reason = "row_missing"       // an entity has a history and no row
+	ReasonHistoryMissing   ledger.Reason = "history_missing"   // it has a row, or stands in the log, and no history
+	ReasonAmendmentMissing ledger.Reason = "amendment_missing" // the log has an amendment that is gone
+	ReasonNotLogged        ledger.Reason = "not_logged"        // an amendment neither in the log nor waiting for it
+	ReasonLogMismatch      ledger.Reason = "log_mismatch"      // the log has another hash or owner in its place
+	ReasonColumnsDiffer    ledger.Reason = "columns_differ"    // an amendment's columns are not its record's
+	ReasonRowDiffers       ledger.Reason = "row_differs"       // a column of the entity is not what was signed
+	ReasonStateUnread      ledger.Reason = "state_unreadable"  // a signed state is none of its kind
+	ReasonVectorMissing    ledger.Reason = "vector_missing"    // the state names a vector that is not there
+	ReasonVectorDiffers    ledger.Reason = "vector_differs"    // a vector is not the one whose hash is signed
+	ReasonVectorExtra      ledger.Reason = "vector_extra"      // a vector of what has none
+	ReasonRuleViolated     ledger.Reason = "rule_violated"     // a state breaks a rule of its constitution
+	ReasonLogStopped       ledger.Reason = "log_stopped"       // the log is not the one that was published
+	ReasonTileDiffers      ledger.Reason = "tile_differs"      // a tile is not that of its entries
+	ReasonHeadsDiffer      ledger.Reason = "heads_differ"      // a heads record does not say what the log says
+	ReasonEntryMissing     ledger.Reason = "log_entry_missing" // the log has a gap
+)
+
+// Auditor judges. The database's role reads everything (plant_auditor).
+type Auditor struct {
+	DB     *store.DB
+	Log    *sequencer.Sequencer // only looked at
+	Origin string
+}
+
+// Judged is what was found of some entities.
+type Judged struct {
+	Findings   []store.Finding
+	Entities   int64
+	Amendments int64
+}
+
+// Entities judges everything that is kept of entities, as of one moment.
+func (a *Auditor) Entities(ctx context.Context, ids []string) (Judged, error) {
+	ring, keyFaults, err := a.keyring(ctx)
+	if err != nil {
+		return Judged{}, err
+	}
+	rules, err := a.rules(ctx)
+	if err != nil {
+		return Judged{}, err
+	}
+	list, size, err := a.DB.KeptOf(ctx, ids)
+	if err != nil {
+		return Judged{}, err
+	}
+	found := make([][]store.Finding, len(list))
+	onAllCores(len(list), func(i int) {
+		e := examination{kept: list[i], ring: ring, keyFaults: keyFaults, rules: rules, size: size}
+		found[i] = e.judge()
+	})
+	done := Judged{Entities: int64(len(list))}
+	for i, f := range found {
+		done.Findings = append(done.Findings, f...)
+		done.Amendments += int64(len(list[i].Amendments))
+	}
+	return done, nil
+}
+
+// onAllCores calls f for 0 to n-1, and waits.
+func onAllCores(n int, f func(int)) {
+	var group sync.WaitGroup
+	next := make(chan int)
+	for range min(runtime.GOMAXPROCS(0), n) {
+		group.Go(func() {
+			for i := range next {
+				f(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	group.Wait()
+}
+
+// keyring is built from the keys' own chains, from the root that stands at the log's
+// beginning: what the log says is held to what is published.
+func (a *Auditor) keyring(ctx context.Context) (*ledger.Keyring, map[ledger.Hash]*ledger.Fault, error) {
+	ids, err := a.DB.KeyIDs(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	chains, size, err := a.DB.KeptOf(ctx, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	var entries []ledger.Entry
+	var root string
+	for _, k := range chains {
+		for _, e := range entriesOf(k, size) {
+			entries = append(entries, e)
+			if e.LogIndex == 0 {
+				root = e.Record.KeyID
+			}
+		}
+	}
+	ring, faults := ledger.NewKeyring(a.Origin, root, entries)
+	byHash := map[ledger.Hash]*ledger.Fault{}
+	for i, e := range entries {
+		byHash[e.Hash] = faults[i]
+	}
+	return ring, byHash, nil
+}
+
+// entriesOf are an entity's amendments at their places in the log. What still waits
+// comes after everything: until then the database's answer stood in for its key.
+func entriesOf(k store.Kept, size int64) []ledger.Entry {
+	places := map[int64]int64{}
+	for _, e := range k.Entries {
+		if e.LogIndex >= 0 {
+			places[e.Seq] = e.LogIndex
+		}
+	}
+	entries := make([]ledger.Entry, len(k.Amendments))
+	for i, kept := range k.Amendments {
+		at, logged := places[kept.Seq]
+		if !logged {
+			at = size + int64(i)
+		}
+		a := ledger.Amendment{
+			Bytes: []byte(kept.Record), Hash: ledger.HashOf([]byte(kept.Record)),
+			Opening: kept.Opening, Signature: kept.Signature, Batch: kept.Batch,
+		}
+		a.Record, _ = ledger.ReadRecord(a.Bytes) // unread it is the zero record, which the chain reports
+		entries[i] = ledger.Entry{Amendment: a, LogIndex: at}
+	}
+	return entries
+}
+
+// rules are the constitutions that the ledger has and this binary can judge by.
+func (a *Auditor) rules(ctx context.Context) (map[ledger.Hash]bool, error) {
+	enacted, err := a.DB.Constitutions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := map[ledger.Hash]bool{}
+	for _, document := range enacted {
+		known[ledger.HashOf(document)] = false
+	}
+	for _, c := range domain.Constitutions() {
+		if sum := ledger.Hash(c.Sum()); hasKey(known, sum) {
+			known[sum] = true
+		}
+	}
+	return known, nil
+}
+
+func hasKey(m map[ledger.Hash]bool, h ledger.Hash) bool { _, ok := m[h]; return ok }
+
+// Stopped returns the finding of a log that is not what was published, none if all is
+// well.
+func (a *Auditor) Stopped(ctx context.Context) ([]store.Finding, error) {
+	s, err := a.Log.Status(ctx)
+	if err != nil || s.Halted == "" {
+		return nil, err
+	}
+	return []store.Finding{{
+		Reason:   string(ReasonLogStopped),
+		Expected: fmt.Sprintf("checkpoint %d of %d entries, and what continues it", s.Published, s.PublishedSize),
+		Found:    fmt.Sprintf("%d entries (%s)", s.Size, s.Halted),
+	}}, nil
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }

@@ -1,0 +1,226 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
+
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/store"
+	"github.com/dlai-sd/plant/shared/web"
+)
+
+const (
+	// chunk is how many entities are judged at once: some seconds' work at most.
+	chunk = 250
+	// EventContinued brings the next part of a run.
+	EventContinued = "plant.audit.continued"
+	system         = "system"
+)
+
+// Worker carries runs on. Whatever it does is written down with where it goes on, so
+// it may die at any line; several may have the same run, and one of them gets on.
+type Worker struct {
+	*Auditor
+	Outbox *event.Outbox
+	Logger *slog.Logger
+	Now    func() time.Time
+	Budget time.Duration // of one call of Continue
+}
+
+// Start begins a run, which somebody of a tenant asked for, or the clock. Of the whole
+// platform it begins with the log.
+func (w *Worker) Start(ctx context.Context, r store.Run, tenant string) (store.Run, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return r, err
+	}
+	r.ID, r.Phase = id.String(), store.PhaseEntities
+	if r.GovernanceAgent == "" && r.EntityID == "" && r.Kind == "" {
+		r.Phase = store.PhaseLog
+	}
+	next, err := w.event(EventContinued, r.ID, "audit_run", system)
+	if err != nil {
+		return r, err
+	}
+	if err := w.DB.AddRun(ctx, tenant, r, next); err != nil {
+		return r, err
+	}
+	w.announce(ctx, []store.Event{next})
+	return w.DB.ReadRun(ctx, "", r.ID)
+}
+
+// Continue works on a run until it is done or the time is up; then the rest comes
+// with an event of its own.
+func (w *Worker) Continue(ctx context.Context, id string) error {
+	run, err := w.DB.ReadRun(ctx, "", id)
+	if errors.Is(err, store.ErrNotFound) {
+		return event.Permanent(errors.New("there is no such run"))
+	}
+	for end := w.Now().Add(w.Budget); err == nil && run.Phase != store.PhaseDone; {
+		last := !w.Now().Before(end)
+		run, err = w.step(ctx, run, last)
+		if last {
+			break
+		}
+	}
+	if errors.Is(err, store.ErrMovedOn) {
+		return nil
+	}
+	return err
+}
+
+// step does one chunk.
+func (w *Worker) step(ctx context.Context, run store.Run, handOn bool) (store.Run, error) {
+	next, findings, err := w.chunk(ctx, run)
+	if err != nil {
+		return run, err
+	}
+	events, err := w.alarms(findings)
+	if err != nil {
+		return run, err
+	}
+	if handOn && next.Phase != store.PhaseDone {
+		more, err := w.event(EventContinued, run.ID, "audit_run", system)
+		if err != nil {
+			return run, err
+		}
+		events = append(events, more)
+	}
+	for i := range findings {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return run, err
+		}
+		findings[i].ID = id.String()
+	}
+	next.Findings += int64(len(findings))
+	if err := w.DB.Advance(ctx, run, next, findings, events); err != nil {
+		return run, err
+	}
+	for _, f := range findings {
+		if tampering(f) {
+			w.Logger.Log(ctx, web.LevelAlert, "what is stored is not what was signed: "+f.Reason,
+				"run", run.ID, "entity_id", f.EntityID, "entity_type", f.EntityType, "seq", f.Seq)
+		}
+	}
+	w.announce(ctx, events)
+	return next, nil
+}
+
+// chunk judges what comes next, and says where the run then stands.
+func (w *Worker) chunk(ctx context.Context, run store.Run) (store.Run, []store.Finding, error) {
+	next := run
+	if run.Phase == store.PhaseLog {
+		return w.logChunk(ctx, next)
+	}
+	ids, err := w.DB.AuditIDs(ctx, run.RunFilter, run.Position, chunk)
+	if err != nil {
+		return run, nil, err
+	}
+	if len(ids) == 0 {
+		next.Phase, next.Position = store.PhaseDone, ""
+		return next, nil, nil
+	}
+	done, err := w.Entities(ctx, ids)
+	next.Position = ids[len(ids)-1]
+	next.Entities += done.Entities
+	next.Amendments += done.Amendments
+	return next, done.Findings, err
+}
+
+func (w *Worker) logChunk(ctx context.Context, next store.Run) (store.Run, []store.Finding, error) {
+	var from int64
+	if next.Position != "" {
+		var err error
+		if from, err = strconv.ParseInt(next.Position, 10, 64); err != nil {
+			return next, nil, event.Permanent(fmt.Errorf("position of a run: %w", err))
+		}
+	}
+	found, looked, err := w.LogFrom(ctx, from)
+	if err != nil {
+		return next, nil, err
+	}
+	next.Entries += looked
+	if next.Position = number(from + looked); looked >= logChunk {
+		return next, found, nil
+	}
+	for _, judge := range []func(context.Context) ([]store.Finding, error){w.Stopped, w.Heads} {
+		more, err := judge(ctx)
+		if err != nil {
+			return next, nil, err
+		}
+		found = append(found, more...)
+	}
+	next.Phase, next.Position = store.PhaseEntities, ""
+	return next, found, nil
+}
+
+// tampering reports whether a finding means that somebody changed what was signed: a
+// rule that is broken was so from the start, and a vector can be made again.
+func tampering(f store.Finding) bool {
+	return f.Reason != string(ReasonRuleViolated) && f.Reason != string(ReasonVectorMissing)
+}
+
+// Tampering reports whether any of the findings means that.
+func Tampering(findings []store.Finding) bool {
+	for _, f := range findings {
+		if tampering(f) {
+			return true
+		}
+	}
+	return false
+}
+
+// alarms are the events of what was found: one for each entity.
+func (w *Worker) alarms(findings []store.Finding) (events []store.Event, err error) {
+	said := map[string]bool{}
+	for _, f := range findings {
+		if said[f.EntityID] || !tampering(f) {
+			continue
+		}
+		said[f.EntityID] = true
+		kind, owner, id := f.EntityType, f.GovernanceAgent, f.EntityID
+		if id == "" {
+			kind, id = "log", "00000000-0000-0000-0000-000000000000"
+		}
+		if kind == "" {
+			kind = "entity"
+		}
+		if owner == "" {
+			owner = system
+		}
+		e, err := w.event("plant."+kind+".tampered", id, kind, owner)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+func (w *Worker) event(kind, subject, entityType, tenant string) (store.Event, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return store.Event{}, err
+	}
+	data, err := json.Marshal(event.Data{EntityID: subject, EntityType: entityType, GovernanceAgentID: tenant}, json.Deterministic(true))
+	return store.Event{ID: id.String(), Type: kind, EntityID: domain.ID(subject), Tenant: tenant, At: w.Now().UTC(), Data: data}, err
+}
+
+// announce sends events at once; what fails is left to the sweep.
+func (w *Worker) announce(ctx context.Context, events []store.Event) {
+	if len(events) == 0 {
+		return
+	}
+	if err := w.Outbox.Announce(ctx, "", events); err != nil {
+		w.Logger.WarnContext(ctx, "events are left to the sweep: "+web.Describe(err))
+	}
+}
