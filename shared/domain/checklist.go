@@ -8,9 +8,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/dlai-sd/plant/shared/domain/canonical"
-	"github.com/go-json-experiment/json"
 )
 
 // Checklist is what is looked at before something is certified, in one version.
@@ -54,12 +51,8 @@ var checklists = sync.OnceValue(func() []Checklist {
 })
 
 func parseChecklist(document []byte) (Checklist, error) {
-	form, err := canonical.Form(document)
+	c, form, err := parseDocument[Checklist](document)
 	if err != nil {
-		return Checklist{}, fmt.Errorf("checklist: %w", err)
-	}
-	var c Checklist
-	if err := json.Unmarshal(form, &c, json.RejectUnknownMembers(true)); err != nil {
 		return Checklist{}, fmt.Errorf("checklist: %w", err)
 	}
 	for _, p := range c.Points {

@@ -54,17 +54,22 @@ var versions = sync.OnceValue(func() []Constitution {
 })
 
 func parseConstitution(document []byte) (Constitution, error) {
-	form, err := canonical.Form(document)
+	c, form, err := parseDocument[Constitution](document)
 	if err != nil {
-		return Constitution{}, fmt.Errorf("constitution: %w", err)
-	}
-	var c Constitution
-	if err := json.Unmarshal(form, &c, json.RejectUnknownMembers(true)); err != nil {
 		return Constitution{}, fmt.Errorf("constitution: %w", err)
 	}
 	sum := sha256.Sum256(form)
 	c.document, c.hash = form, hex.EncodeToString(sum[:])
 	return c, nil
+}
+
+// parseDocument reads one of the written rule sets strictly, and returns its
+// canonical form, which its hash is of.
+func parseDocument[T any](document []byte) (parsed T, form []byte, err error) {
+	if form, err = canonical.Form(document); err != nil {
+		return parsed, nil, err
+	}
+	return parsed, form, json.Unmarshal(form, &parsed, json.RejectUnknownMembers(true))
 }
 
 // Constitutions returns every version that this binary knows, oldest first.

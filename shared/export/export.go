@@ -158,10 +158,19 @@ func (e *Exporter) Prepare(ctx context.Context, o Order, cut store.Noted) (*Plan
 	return &Plan{
 		contents: bundle.Contents{
 			Origin: e.Origin, CreatedAt: o.At, Scope: o.Scope, Checkpoint: cut.Note, Heads: heads, Constitutions: rules,
+			Checklists: checklists(),
 		},
 		keys:    reader{db: e.DB, tree: tree, selected: store.Selection{Keys: true}, size: cut.Size},
 		records: reader{db: e.DB, tree: tree, selected: selected, recordsAs: recordsAs(o), viewer: o.Viewer, size: cut.Size},
 	}, nil
+}
+
+// checklists are all that a certification can name.
+func checklists() (documents [][]byte) {
+	for _, c := range domain.Checklists() {
+		documents = append(documents, c.Document())
+	}
+	return documents
 }
 
 // recordsAs says as whose reader the records are read. An agent rests on what others
