@@ -55,10 +55,10 @@ func TestEmbedding(t *testing.T) {
 	c := beginChain(t)
 	total := int(setting(t, "CHAOS_EVENTS", 300)) // #nosec -- small
 	began := time.Now()
-	messages := c.write(t, d.of("texts", 0), total/4)
+	messages := c.write(t, d.of("texts", 0), total/2)
 	poison := poisonOf(d.of("poison", 0), total/100+1)
 	messages = append(messages, poison...)
-	t.Logf("%d skills created and changed in %v", total/4, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d skills created and changed in %v", total/2, time.Since(began).Round(time.Millisecond))
 
 	ctx, cancel := context.WithTimeout(t.Context(), wholeRun)
 	defer cancel()
@@ -80,7 +80,7 @@ func TestEmbedding(t *testing.T) {
 	require.NoError(t, ctx.Err(), "events are left")
 	t.Logf("%d deliveries of %d events in %v; %d strikes, embed restarted %d times, %d embeddings asked for meanwhile",
 		deliveries, len(messages), time.Since(began).Round(time.Millisecond), kills, c.embed.Restarts(), asked)
-	c.isEmbedded(t, total/4)
+	c.isEmbedded(t, total/2)
 	c.deadLetters(ctx, t, poison)
 }
 
