@@ -49,6 +49,12 @@ type KeptVector struct {
 	Shared                   bool
 }
 
+// alongIndexes keeps a transaction's plans to the indexes: a chunk is a few hundred
+// ids of tables that may be large, and statistics from before they grew would have
+// each chunk read, sort or hash all of them.
+const alongIndexes = `SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_sort',
+	'enable_hashagg', 'enable_hashjoin', 'enable_mergejoin', 'enable_gathermerge']) AS name`
+
 // Ids come from wherever an entity has left a trace: whose row was removed still
 // has a history, and whose history was removed too is still in the log.
 const selectAuditIDs = `
@@ -104,6 +110,7 @@ func (db *DB) AuditIDs(ctx context.Context, f RunFilter, after string, limit int
 	}
 	var b pgx.Batch
 	var ids []string
+	b.Queue(alongIndexes)
 	b.Queue(selectAuditIDs, after, limit, f.GovernanceAgent, f.Kind, f.Since).Query(func(rows pgx.Rows) error {
 		var err error
 		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
@@ -122,6 +129,9 @@ func (db *DB) KeptOf(ctx context.Context, ids []string) (list []Kept, size int64
 		at[id] = &list[i]
 	}
 	err = db.snapshot(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
+			return err
+		}
 		if err := tx.QueryRow(ctx, `SELECT coalesce(max(log_index) + 1, 0) FROM public.log_entry`).Scan(&size); err != nil {
 			return err
 		}
