@@ -124,6 +124,25 @@ func (a *Auditor) keyring(ctx context.Context) (*ledger.Keyring, map[ledger.Hash
 	return ring, byHash, nil
 }
 
+// Where an amendment that waits is taken to stand behind the log's end: what the
+// sequencer places first, introductions of keys, before all others, and the ends of
+// keys behind them. What was signed meanwhile is then by a key in force, as the
+// database found it.
+const (
+	othersBehind = int64(1) << 40
+	endsBehind   = int64(1) << 41
+)
+
+func behind(r ledger.Record) int64 {
+	switch {
+	case r.EntityType != string(domain.KindSigningKey):
+		return othersBehind
+	case r.Seq == 1:
+		return 0
+	}
+	return endsBehind
+}
+
 // entriesOf are an entity's amendments at their places in the log. What still waits
 // comes after everything: until then the database's answer stood in for its key.
 func entriesOf(k store.Kept, size int64) []ledger.Entry {
@@ -135,15 +154,15 @@ func entriesOf(k store.Kept, size int64) []ledger.Entry {
 	}
 	entries := make([]ledger.Entry, len(k.Amendments))
 	for i, kept := range k.Amendments {
-		at, logged := places[kept.Seq]
-		if !logged {
-			at = size + int64(i)
-		}
 		a := ledger.Amendment{
 			Bytes: []byte(kept.Record), Hash: ledger.HashOf([]byte(kept.Record)),
 			Opening: kept.Opening, Signature: kept.Signature, Batch: kept.Batch,
 		}
 		a.Record, _ = ledger.ReadRecord(a.Bytes) // unread it is the zero record, which the chain reports
+		at, logged := places[kept.Seq]
+		if !logged {
+			at = size + behind(a.Record) + int64(i)
+		}
 		entries[i] = ledger.Entry{Amendment: a, LogIndex: at}
 	}
 	return entries
