@@ -1,0 +1,72 @@
+package tamper
+
+import (
+	"github.com/dlai-sd/plant/shared/audit"
+	"github.com/dlai-sd/plant/shared/ledger"
+	"github.com/dlai-sd/plant/shared/sequencer"
+)
+
+// The log index of a random entry, and of one that is not the last.
+const (
+	some   = `(SELECT floor({share} * count(*))::bigint FROM log_entry)`
+	before = `(SELECT floor({share} * (count(*) - 1))::bigint FROM log_entry)`
+)
+
+// OnLog are the attacks on the log, the heads and the keys: each concerns the whole
+// deployment, and is made in a database of its own.
+func OnLog() []Attack {
+	log := func(name, by string, r []ledger.Reason, touches []string, sql ...string) Attack {
+		return Attack{Group: "log", Name: name, By: by, Reasons: r, Touches: touches, SQL: sql}
+	}
+	heads := func(name string, touches []string, sql ...string) Attack {
+		return Attack{Group: "heads", Name: name, By: ByAudit, Reasons: reasons(audit.ReasonHeadsDiffer), Touches: touches, SQL: sql}
+	}
+	key := func(name string, r []ledger.Reason, touches []string, sql ...string) Attack {
+		return Attack{Group: "keys", Name: name, By: ByAudit, Reasons: r, Touches: touches, SQL: sql}
+	}
+	entries, tiles := []string{"log_entry"}, []string{"log_tile"}
+	diverged := reasons(ledger.Reason(sequencer.ReasonDiverged))
+	rolledBack := reasons(ledger.Reason(sequencer.ReasonRolledBack))
+	const newestHeads = ` WHERE log_index = (SELECT max(log_index) FROM heads)`
+	const amendmentKey = ` WHERE entity_id = (SELECT id FROM signing_key WHERE use = 'amendment' ORDER BY id LIMIT 1)`
+	return []Attack{
+		log("an entry", ByAudit, reasons(audit.ReasonTileDiffers), entries, `UPDATE log_entry SET hash = '{hash}' WHERE log_index = `+some),
+		log("an entry removed", ByAudit, reasons(audit.ReasonEntryMissing), entries,
+			`DELETE FROM log_entry WHERE log_index = `+before),
+		log("two entries exchanged", ByAudit, reasons(audit.ReasonTileDiffers), entries,
+			`UPDATE log_entry SET log_index = -1 WHERE log_index = `+before,
+			`UPDATE log_entry SET log_index = log_index - 1 WHERE log_index = `+before+` + 1`,
+			`UPDATE log_entry SET log_index = `+before+` + 1 WHERE log_index = -1`),
+		log("a tile of entries", ByAudit, reasons(audit.ReasonTileDiffers, audit.ReasonLogStopped), tiles,
+			`UPDATE log_tile SET data = set_byte(data, {small}, get_byte(data, {small}) # {bit}) WHERE level = 0 AND index = 0`),
+		log("a tile removed", ByAudit, reasons(audit.ReasonTileDiffers, audit.ReasonLogStopped), tiles,
+			`DELETE FROM log_tile WHERE level = 0 AND index = (SELECT floor({share} * count(*))::bigint FROM log_tile WHERE level = 0)`),
+		log("the last tile", BySequencer, diverged, tiles,
+			`UPDATE log_tile SET data = set_byte(data, {small}, get_byte(data, {small}) # {bit})
+				WHERE level = 0 AND index = (SELECT max(index) FROM log_tile WHERE level = 0)`),
+		log("the log's end gone", BySequencer, rolledBack, entries, `DELETE FROM log_entry WHERE log_index > `+some+` - 1`),
+		log("the log's end and its checkpoints gone", BySequencer, rolledBack, []string{"log_entry", "checkpoint", "audit_export"},
+			`DELETE FROM audit_export`, `DELETE FROM checkpoint`, `DELETE FROM log_entry WHERE log_index > `+some+` - 1`),
+		log("all of it gone", BySequencer, rolledBack, []string{"log_entry", "log_tile", "heads", "checkpoint", "audit_export"},
+			`DELETE FROM audit_export`, `DELETE FROM checkpoint`, `DELETE FROM heads`, `DELETE FROM log_tile`, `DELETE FROM log_entry`),
+		log("a tenant's entries gone", ByAudit, reasons(audit.ReasonEntryMissing), entries,
+			`DELETE FROM log_entry WHERE governance_agent_id = (SELECT governance_agent_id FROM log_entry
+				WHERE governance_agent_id NOT IN ('keyring') ORDER BY md5(governance_agent_id || '{text}') LIMIT 1)`),
+		heads("a record's signature", []string{"heads"},
+			`UPDATE heads SET signature = set_byte(signature, {byte}, get_byte(signature, {byte}) # {bit})`+newestHeads),
+		heads("a record", []string{"heads"}, `UPDATE heads SET record = replace(record, '"tenants":', '"tenants":1')`+newestHeads),
+		heads("a tenant's salt", []string{"tenant_salt"}, `UPDATE tenant_salt SET salt = '{hash}'
+			WHERE governance_agent_id = (SELECT governance_agent_id FROM tenant_salt ORDER BY md5(governance_agent_id || '{text}') LIMIT 1)`),
+		heads("a tenant's salt gone", []string{"tenant_salt"}, `DELETE FROM tenant_salt
+			WHERE governance_agent_id = (SELECT governance_agent_id FROM tenant_salt ORDER BY md5(governance_agent_id || '{text}') LIMIT 1)`),
+		heads("an entity counted for another tenant", entries, `UPDATE log_entry SET governance_agent_id = 'mallory' WHERE log_index =
+			(SELECT log_index FROM log_entry WHERE seq = 1 ORDER BY md5(log_index || '{text}') LIMIT 1)`),
+		key("a key's use", reasons(ledger.ReasonKeyUnknown, ledger.ReasonKeyMalformed), []string{"opening"},
+			`UPDATE opening SET state = replace(state, '"use":"amendment"', '"use":"heads"')`+amendmentKey),
+		key("what a key may sign", reasons(ledger.ReasonKeyUnknown, ledger.ReasonKeyMalformed), []string{"opening"},
+			`UPDATE opening SET state = replace(state, '"may_sign":[', '"may_sign":["{text}",')`+amendmentKey),
+		key("a key's opening gone", reasons(ledger.ReasonKeyUnknown, ledger.ReasonKeyMalformed), []string{"opening"}, `DELETE FROM opening`+amendmentKey),
+		key("a key's row", reasons(audit.ReasonRowDiffers), []string{"signing_key"}, `UPDATE signing_key SET may_sign = may_sign || ARRAY['{text}'] WHERE use = 'amendment'`),
+		key("a key revoked by hand", reasons(audit.ReasonRowDiffers), []string{"signing_key"}, `UPDATE signing_key SET invalid_from = 1 WHERE use = 'certification'`),
+	}
+}

@@ -1,0 +1,164 @@
+package tamper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dlai-sd/plant/migrations"
+	"github.com/dlai-sd/plant/shared/audit"
+	"github.com/dlai-sd/plant/shared/checkpoints"
+	"github.com/dlai-sd/plant/shared/sequencer"
+	"github.com/dlai-sd/plant/shared/store"
+)
+
+// Source is the database whose copies are attacked. Nothing is written to it, and
+// nobody may be connected to it: PostgreSQL copies only what rests.
+type Source struct {
+	AdminURL  string              // a superuser's address of it
+	As        func(string) string // that address for a role, of another database of the server where asked
+	Published checkpoints.Store   // only read
+	Origin    string
+}
+
+// ground is one copy.
+type ground struct {
+	conn    *pgx.Conn // as its superuser
+	db      *store.DB // as plant_auditor
+	auditor *audit.Auditor
+	drop    func() error
+}
+
+// newGround copies the source under a name, and takes the copy's defences away.
+func newGround(ctx context.Context, s Source, name string) (g *ground, failed error) {
+	u, err := url.Parse(s.AdminURL)
+	if err != nil {
+		return nil, errors.New("the database's address is not a URL")
+	}
+	from := strings.TrimPrefix(u.Path, "/")
+	server, quoted := *u, pgx.Identifier{name}.Sanitize()
+	server.Path = "/postgres"
+	if err := execute(ctx, server.String(), "CREATE DATABASE "+quoted+" TEMPLATE "+pgx.Identifier{from}.Sanitize()+" STRATEGY file_copy"); err != nil {
+		return nil, fmt.Errorf("copy the database: %w", err)
+	}
+	g = &ground{drop: func() error {
+		return execute(context.WithoutCancel(ctx), server.String(), "DROP DATABASE "+quoted+" WITH (FORCE)")
+	}}
+	defer func() {
+		if failed != nil {
+			failed = errors.Join(failed, g.close(ctx))
+		}
+	}()
+	own := *u
+	own.Path = "/" + name
+	if g.conn, err = pgx.Connect(ctx, own.String()); err != nil {
+		return g, err
+	}
+	for _, sql := range []string{migrations.Bootstrap, Disarm} {
+		if _, err := g.conn.Exec(ctx, sql); err != nil {
+			return g, err
+		}
+	}
+	auditor, err := url.Parse(s.As("plant_auditor"))
+	if err != nil {
+		return g, err
+	}
+	auditor.Path = own.Path
+	if g.db, err = store.Open(ctx, store.Config{URL: auditor.String(), Pool: 2, Function: "drill"}); err != nil {
+		return g, err
+	}
+	g.auditor = &audit.Auditor{DB: g.db, Origin: s.Origin, Log: sequencer.New(sequencer.Config{DB: g.db, Store: s.Published, Origin: s.Origin})}
+	return g, nil
+}
+
+func execute(ctx context.Context, address, sql string) error {
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, sql)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+// close drops the copy.
+func (g *ground) close(ctx context.Context) error {
+	if g.db != nil {
+		g.db.Close()
+	}
+	var err error
+	if g.conn != nil {
+		err = g.conn.Close(context.WithoutCancel(ctx))
+	}
+	return errors.Join(err, g.drop())
+}
+
+// attack runs statements in one transaction and reports whether they changed
+// anything.
+func (g *ground) attack(ctx context.Context, statements []string) (changed bool, err error) {
+	err = pgx.BeginFunc(ctx, g.conn, func(tx pgx.Tx) error {
+		for _, sql := range statements {
+			tag, err := tx.Exec(ctx, sql)
+			if err != nil {
+				return fmt.Errorf("%s: %w", sql, err)
+			}
+			changed = changed || tag.RowsAffected() > 0
+		}
+		return nil
+	})
+	return changed, err
+}
+
+// victims are logged entities of five kinds, whole. Whose things are put in their
+// place is chosen later, among those that nobody attacks.
+const victims = `
+SELECT e.id::text, e.entity_type, e.governance_agent_id,
+	'',
+	e.version,
+	ARRAY(SELECT seq FROM amendment a WHERE a.entity_id = e.id AND signature IS NOT NULL ORDER BY seq),
+	ARRAY(SELECT seq FROM amendment a JOIN signature_batch b ON b.id = a.batch_id WHERE a.entity_id = e.id AND length(a.batch_path) > 0 ORDER BY seq),
+	v.entity_id IS NOT NULL, EXISTS (SELECT FROM job_role_skill r WHERE r.job_role_id = e.id), ag.team_id IS NOT NULL
+FROM entity e LEFT JOIN agent ag ON ag.id = e.id
+LEFT JOIN embedding v ON v.entity_id = e.id AND v.model_id = e.embedding ->> 'model_id'
+WHERE e.entity_type IN ('skill', 'job_role', 'industry', 'team', 'agent') AND e.deleted_at IS NULL
+	AND (SELECT count(*) FROM log_entry l WHERE l.entity_id = e.id) = e.version
+	AND (SELECT count(*) FROM opening o WHERE o.entity_id = e.id) = e.version
+ORDER BY e.id`
+
+func (g *ground) victims(ctx context.Context) ([]Victim, error) {
+	rows, err := g.conn.Query(ctx, victims)
+	if err != nil {
+		return nil, fmt.Errorf("look for victims: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Victim])
+}
+
+// save keeps what tables hold, to be put back after each attack on them.
+func (g *ground) save(ctx context.Context, tables []string) error {
+	for _, t := range tables {
+		if _, err := g.conn.Exec(ctx, fmt.Sprintf(`CREATE SCHEMA IF NOT EXISTS saved; CREATE TABLE saved.%[1]s AS TABLE public.%[1]s`, t)); err != nil {
+			return fmt.Errorf("save %s: %w", t, err)
+		}
+	}
+	return nil
+}
+
+// restore puts tables back as they were saved.
+func (g *ground) restore(ctx context.Context, tables []string) error {
+	for _, t := range tables {
+		var columns string
+		err := g.conn.QueryRow(ctx, `SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+			WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''`, "public."+t).Scan(&columns)
+		if err != nil {
+			return fmt.Errorf("restore %s: %w", t, err)
+		}
+		sql := fmt.Sprintf(`TRUNCATE public.%[1]s; INSERT INTO public.%[1]s (%[2]s) SELECT %[2]s FROM saved.%[1]s`, t, columns)
+		if _, err := g.conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("restore %s: %w", t, err)
+		}
+	}
+	return nil
+}
