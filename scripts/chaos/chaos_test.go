@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	wholeRun = 15 * time.Minute
+	wholeRun = 30 * time.Minute
 	lookEach = time.Millisecond
 )
 

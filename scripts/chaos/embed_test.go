@@ -69,11 +69,20 @@ func TestEmbedding(t *testing.T) {
 	kills, asked := 0, 0
 	storm.Go(func() { kills = c.strike(over, t, d.of("strike", 0)) })
 	storm.Go(func() { asked = c.ask(over, t, d.of("ask", 0), token) })
+	reading, read := context.WithCancel(ctx)
+	defer read()
+	letters := c.deadLetters(reading)
 	began = time.Now()
 	c.publish(ctx, t, d.of("order", 0), messages)
 	deliveries := 2*len(messages) + len(messages)/5
-	for c.handled(ctx) < len(messages)-len(poison) && ctx.Err() == nil {
+	done, told := 0, time.Now()
+	for done < len(messages)-len(poison) && ctx.Err() == nil {
 		pause(ctx, 200*time.Millisecond)
+		done = max(done, c.handled(ctx))
+		if time.Since(told) > time.Minute {
+			told = time.Now()
+			t.Logf("%d of %d events after %v", done, len(messages)-len(poison), time.Since(began).Round(time.Second))
+		}
 	}
 	end()
 	storm.Wait()
@@ -81,7 +90,7 @@ func TestEmbedding(t *testing.T) {
 	t.Logf("%d deliveries of %d events in %v; %d strikes, embed restarted %d times, %d embeddings asked for meanwhile",
 		deliveries, len(messages), time.Since(began).Round(time.Millisecond), kills, c.embed.Restarts(), asked)
 	c.isEmbedded(t, total/2)
-	c.deadLetters(ctx, t, poison)
+	checkLetters(ctx, t, poison, letters)
 }
 
 // handled counts the events that embed is done with; 0 while PostgreSQL is away.

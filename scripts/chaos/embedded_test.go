@@ -98,34 +98,41 @@ func (c *chain) isEmbedded(t *testing.T, skills int) {
 	require.Equal(t, skills, n)
 }
 
-// deadLetters: every poison is there with its reason, however often it was
+// deadLetters takes every dead letter as it comes, until ctx ends: the local broker
+// forgets what nobody has taken for ten minutes.
+func (c *chain) deadLetters(ctx context.Context) <-chan *gcp.Message {
+	letters := make(chan *gcp.Message, 1000)
+	go func() {
+		defer close(letters)
+		_ = c.client.Subscriber("dead").Receive(ctx, func(ctx context.Context, m *gcp.Message) {
+			select {
+			case letters <- m:
+				m.Ack()
+			case <-ctx.Done():
+				m.Nack()
+			}
+		})
+	}()
+	return letters
+}
+
+// checkLetters: every poison comes out with its reason, however often it was
 // delivered, and nothing else.
-func (c *chain) deadLetters(ctx context.Context, t *testing.T, poison []*gcp.Message) {
+func checkLetters(ctx context.Context, t *testing.T, poison []*gcp.Message, letters <-chan *gcp.Message) {
 	t.Helper()
 	waiting := map[string]bool{}
 	for _, m := range poison {
 		waiting[m.Attributes["poison"]] = true
 	}
-	ctx, cancel := context.WithCancel(ctx) // the broker hands some out again only when their lease has ended
-	defer cancel()
-	letters := make(chan *gcp.Message)
-	go func() {
-		defer close(letters)
-		_ = c.client.Subscriber("dead").Receive(ctx, func(ctx context.Context, m *gcp.Message) {
-			m.Ack()
-			select {
-			case letters <- m:
-			case <-ctx.Done():
-			}
-		})
-	}()
-	for m := range letters {
-		id, isPoison := m.Attributes["poison"]
-		require.True(t, isPoison, "a letter that was no poison: %v", m.Attributes)
-		require.NotEmpty(t, m.Attributes["reason"])
-		if delete(waiting, id); len(waiting) == 0 {
-			cancel()
+	for len(waiting) > 0 {
+		select {
+		case m := <-letters:
+			id, isPoison := m.Attributes["poison"]
+			require.True(t, isPoison, "a letter that was no poison: %v", m.Attributes)
+			require.NotEmpty(t, m.Attributes["reason"])
+			delete(waiting, id)
+		case <-ctx.Done():
+			require.Empty(t, waiting, "poison that is no dead letter")
 		}
 	}
-	require.Empty(t, waiting, "poison that is no dead letter")
 }
