@@ -48,8 +48,18 @@ func assignments(team domain.ID, agents []domain.Entity) ([]plan, error) {
 	return plans, nil
 }
 
-// membersOf checks L1-TEAM-01 and -03 and that each agent is the caller's own.
+// membersOf refuses a team that judgeMembers finds fault with.
 func membersOf(who auth.Principal, t domain.Team, agents []domain.ID, heads map[domain.ID]domain.Entity) ([]domain.Entity, error) {
+	members, broken := judgeMembers(who.GovernanceAgent, t, agents, heads)
+	if len(broken) > 0 {
+		return nil, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the team would break a rule", Violations: broken}
+	}
+	return members, nil
+}
+
+// judgeMembers checks L1-TEAM-01 and -03 and that each agent is the tenant's own. It
+// returns those that may be members, and what is wrong with the others.
+func judgeMembers(tenant string, t domain.Team, agents []domain.ID, heads map[domain.ID]domain.Entity) ([]domain.Entity, []domain.Violation) {
 	var broken []domain.Violation
 	if len(agents) == 0 {
 		broken = append(broken, domain.Broken("L1-TEAM-01", "/agents", "a team needs at least one agent"))
@@ -63,7 +73,7 @@ func membersOf(who auth.Principal, t domain.Team, agents []domain.ID, heads map[
 		switch {
 		case seen[id]:
 			broken = append(broken, domain.Broken("L1-TEAM-01", field, "the agent is named twice"))
-		case !ok || !isAgent || !e.Living() || e.GovernanceAgentID != who.GovernanceAgent:
+		case !ok || !isAgent || !e.Living() || e.GovernanceAgentID != tenant:
 			broken = append(broken, domain.Broken("L1-TEAM-01", field, "you own no living agent with this id"))
 		case agent.JobRoleID != t.JobRoleID:
 			broken = append(broken, domain.Broken("L1-TEAM-03", field, "the agent's job role is not the team's"))
@@ -72,10 +82,7 @@ func membersOf(who auth.Principal, t domain.Team, agents []domain.ID, heads map[
 		}
 		seen[id] = true
 	}
-	if len(broken) > 0 {
-		return nil, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the team would break a rule", Violations: broken}
-	}
-	return members, nil
+	return members, broken
 }
 
 // successor checks L0-04 of a change that names a successor: one of the same kind
