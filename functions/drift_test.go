@@ -180,7 +180,7 @@ func TestDriftOfCertifications(t *testing.T) {
 	require.Equal(t, "under_review", now.Status)
 	require.Equal(t, "requires_review", now.Alignment)
 	require.Contains(t, now.Reason, "ended")
-	require.Nil(t, now.Certified)
+	require.NotNil(t, now.Certified, "to be seen until it is replaced")
 	require.Equal(t, "certified", w.look(t, skills, soon).Status)
 	require.Equal(t, "certified", *w.must(t, skills, expired, yes).Status)
 	require.Equal(t, "aligned", w.look(t, skills, expired).Alignment)
@@ -246,7 +246,7 @@ func TestDriftOfTheConstitution(t *testing.T) {
 	require.Zero(t, again.Figures[drift.FigureReaffirm])
 	require.Empty(t, again.of(drift.ReasonShort))
 
-	require.Equal(t, 409, w.decide(t, w.bearer, skills, ids[0], yes).status, "it is the governor's")
+	require.Equal(t, 422, w.decide(t, w.bearer, skills, ids[0], yes).status, "it is the governor's")
 }
 
 // TestTamperingUntilTheGovernorDecides goes from a row that was changed by hand to the
@@ -270,7 +270,8 @@ func TestTamperingUntilTheGovernorDecides(t *testing.T) {
 		`UPDATE entity SET name = 'Forged', name_key = 'forged', status = 'active' WHERE id = '`+id+`'`,
 		`UPDATE opening SET state = replace(state, 'Does it.', 'Did it.') WHERE entity_id = '`+broken+`'`,
 		`DELETE FROM opening WHERE entity_id = '`+gone+`' AND seq > 1`, `DELETE FROM amendment WHERE entity_id = '`+gone+`' AND seq > 1`,
-		`UPDATE entity e SET (version, version_hash, etag_hash, updated_at) = (SELECT 1, a.hash, a.hash, a.recorded_at FROM amendment a WHERE a.entity_id = e.id) WHERE id = '`+gone+`'`)
+		`UPDATE entity e SET (version, version_hash, etag_hash, updated_at) = (SELECT 1, a.hash, a.hash, a.recorded_at FROM amendment a WHERE a.entity_id = e.id) WHERE id = '`+gone+`'`,
+		`ALTER TABLE amendment ENABLE TRIGGER USER`, `ALTER TABLE entity ENABLE TRIGGER USER`) // and covers the traces
 	auditor := w.Token(t, w.PlatformPrincipal(t, "auditor", domain.Auditor))
 	require.NotZero(t, w.audit(t, audit, auditor, allOfIt).Count)
 	dead := w.deadTopic(t)
@@ -278,7 +279,7 @@ func TestTamperingUntilTheGovernorDecides(t *testing.T) {
 	for range 2 {
 		w.deliver(t, w.drift, "/events/drift", ".tampered")
 	}
-	require.Zero(t, w.audit(t, audit, auditor, fmt.Sprintf(`{"scope":"entity","id":%q}`, id)).Count, "the mark is signed onto what was signed, and the row follows")
+	require.Empty(t, w.audit(t, audit, auditor, fmt.Sprintf(`{"scope":"entity","id":%q}`, id)).Findings, "the mark is signed onto what was signed, and the row follows")
 	now := w.look(t, skills, id)
 	require.Equal(t, "requires_review", now.Alignment)
 	require.Equal(t, "Welding", now.Name)
@@ -312,7 +313,7 @@ func TestTamperingUntilTheGovernorDecides(t *testing.T) {
 	now = w.look(t, skills, id)
 	require.Equal(t, "aligned", now.Alignment)
 	require.Nil(t, now.Drift)
-	require.Equal(t, http.StatusConflict, w.moveAs(t, governor, id, clear).status, "there is nothing to decide")
+	require.Equal(t, http.StatusConflict, w.moveAs(t, w.token, id, clear).status, "there is nothing to decide")
 	w.deliver(t, w.drift, "/events/drift", ".tampered")
 	require.Equal(t, "aligned", w.look(t, skills, id).Alignment, "an old event marks nothing anew")
 	w.must(t, skills, id, yes)
@@ -389,7 +390,7 @@ func TestDriftReportsAreTheirOwners(t *testing.T) {
 	}
 	require.Equal(t, 403, w.drift.post(t, guardian, "/api/v1/drift/run", allOfIt).status)
 	require.Equal(t, 404, w.drift.post(t, guardian, "/api/v1/drift/run", `{"scope":"governance_agent","id":"acme"}`).status)
-	require.Equal(t, 403, w.drift.post(t, w.token, "/api/v1/drift/run", `{"scope":"governance_agent","id":"acme"}`).status)
+	require.Equal(t, 403, w.drift.post(t, theirs, "/api/v1/drift/run", `{"scope":"governance_agent","id":"globex"}`).status)
 	require.Equal(t, 400, w.drift.post(t, guardian, "/api/v1/drift/run", `{"scope":"moon"}`).status)
 }
 

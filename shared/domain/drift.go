@@ -57,7 +57,8 @@ func (c FallShort) Apply(e Entity) (Entity, error) {
 }
 
 // Expire puts an entity whose certification is over under review: to be certified
-// again, which needs nobody but who certifies.
+// again, which needs nobody but who certifies. The certification stays to be seen: only
+// a decision changes it.
 type Expire struct{ Because string }
 
 // Name implements Change.
@@ -72,7 +73,7 @@ func (c Expire) Apply(e Entity) (Entity, error) {
 		return Entity{}, Refuse(CodeIllegalMove, "what is %s has no certification that could end", e.Governed.Status)
 	}
 	next, err := RequireReview{Because: c.Because}.Apply(e)
-	next.Governed.Status, next.Governed.GenesisCertification = UnderReview, nil
+	next.Governed.Status = UnderReview
 	return next, err
 }
 
