@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -455,4 +458,54 @@ func (k *kit) outbox(t *testing.T, db *store.DB) *event.Outbox {
 	topic := event.NewPublisher(client, k.topic)
 	t.Cleanup(func() { topic.Stop(); _ = client.Close() })
 	return event.NewOutbox(db, topic, "//"+harness.Origin)
+}
+
+// TestDriftThroughput compares a run over embedded entities with the embedder alone on
+// the same texts. PLANT_DRIFT_COUNT says how many; without it a few.
+func TestDriftThroughput(t *testing.T) {
+	w := newSky(t, 0)
+	service, db := w.driftService(t)
+	n := 64
+	if text := os.Getenv("PLANT_DRIFT_COUNT"); text != "" {
+		var err error
+		n, err = strconv.Atoi(text)
+		require.NoError(t, err)
+	}
+	for begin := 0; begin < n; begin += 500 {
+		var items []string
+		for i := begin; i < min(n, begin+500); i++ {
+			items = append(items, fmt.Sprintf(`{"name":"Skill %d","description":"Joins part %d to part %d and checks the seam by eye.","category":"technical"}`, i, i, i+1))
+		}
+		a := w.at[skills].post(t, w.token, skills+"/batch", `{"items":[`+strings.Join(items, ",")+`]}`)
+		require.Less(t, a.status, 300, "%s", a.body)
+	}
+	w.deliver(t, w.serve(t, embedder, nil), "/events/embed", ".created")
+	model, err := minilm.Open(stacktest.ModelDir(t), minilm.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = model.Close() })
+	maker := embedding.NewEmbedder(model, nil, slog.New(slog.DiscardHandler))
+	c := &drift.Checker{
+		Desk: job.Desk{Outbox: w.outbox(t, db), Logger: slog.New(slog.DiscardHandler), Now: time.Now, Budget: time.Hour}, DB: db, Registry: service,
+		Embedder: maker, Policies: domain.InForce().Policies,
+	}
+	texts := make([]embedding.Entity, n)
+	for i := range texts {
+		texts[i] = embedding.Entity{Name: fmt.Sprintf("Skill %d", i), Description: fmt.Sprintf("Joins part %d to part %d and checks the seam by eye.", i, i+1)}
+	}
+	begun := time.Now()
+	for some := range slices.Chunk(texts, 128) {
+		_, err := maker.Entities(t.Context(), embedding.Recipes()[0], some)
+		require.NoError(t, err)
+	}
+	alone := time.Since(begun)
+	begun = time.Now()
+	run, err := c.Start(t.Context(), store.DriftRun{}, "")
+	require.NoError(t, err)
+	require.NoError(t, c.Continue(t.Context(), run.ID))
+	whole := time.Since(begun)
+	run, err = db.DriftRun(t.Context(), "", run.ID)
+	require.NoError(t, err)
+	require.Equal(t, store.PhaseDone, run.Phase)
+	require.EqualValues(t, n, run.Figures[drift.FigureChecked])
+	t.Logf("%d embedded entities: %.0f a second, %.2f of the embedder's own %.0f", n, float64(n)/whole.Seconds(), alone.Seconds()/whole.Seconds(), float64(n)/alone.Seconds())
 }
