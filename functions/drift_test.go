@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/google/uuid"
 	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
@@ -278,7 +279,11 @@ func TestTamperingUntilTheGovernorDecides(t *testing.T) {
 	auditor := w.Token(t, w.PlatformPrincipal(t, "auditor", domain.Auditor))
 	require.NotZero(t, w.audit(t, audit, auditor, allOfIt).Count)
 	dead := w.deadTopic(t)
-	w.drift = w.serve(t, driftCheck, map[string]string{"PUBSUB_DEAD_LETTER_TOPIC": dead})
+	_, err := broker().GServer.CreateSubscription(t.Context(), &pubsubpb.Subscription{
+		Name: "projects/" + harness.Project + "/subscriptions/" + dead, Topic: "projects/" + harness.Project + "/topics/" + dead, AckDeadlineSeconds: 10,
+	})
+	require.NoError(t, err)
+	w.drift = w.serve(t, driftCheck, map[string]string{"PUBSUB_DEAD_LETTER_TOPIC": dead, "PUBSUB_DEAD_LETTER_SUBSCRIPTION": dead})
 	for range 2 {
 		w.deliver(t, w.drift, "/events/drift", ".tampered")
 	}
@@ -304,6 +309,10 @@ func TestTamperingUntilTheGovernorDecides(t *testing.T) {
 	}
 	r := w.run(t, w.guardian, allOfIt)
 	require.Equal(t, []string{id}, r.of(drift.ReasonTampered))
+	for range 2 { // nothing is taken away by counting
+		require.EqualValues(t, len(w.messagesOf(dead)), r.Figures[drift.FigureDead])
+		r = w.run(t, w.guardian, allOfIt)
+	}
 
 	refused := w.decide(t, w.bearer, skills, id, yes)
 	require.Equal(t, http.StatusConflict, refused.status, "%s", refused.body)
