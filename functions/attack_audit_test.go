@@ -112,3 +112,33 @@ func (w *siege) unaudited(t *testing.T, audit *server) {
 		}
 	}
 }
+
+// onDrift asks for a check of what another owns.
+func (w *siege) onDrift(string) []aim {
+	return []aim{
+		func(v victim) call {
+			return call{method: "POST", path: "/api/v1/drift/run", body: fmt.Sprintf(`{"scope":"governance_agent","id":%q}`, v.owner)}
+		},
+		func(victim) call { return call{method: "POST", path: "/api/v1/drift/run", body: `{"scope":"all"}`} },
+	}
+}
+
+// onDriftReport asks for the report of the attacked tenant.
+func onDriftReport(*siege, string) []aim {
+	return []aim{func(v victim) call { return call{method: "GET", path: "/api/v1/drift/reports/" + v.drift} }}
+}
+
+// drifting makes a report of the attacked tenant's, and one that nobody has.
+func (w *siege) drifting(t *testing.T) {
+	t.Helper()
+	s := w.serve(t, driftCheck, nil)
+	guardian := w.Token(t, w.Principal(t, "acme", domain.Guardian))
+	a := s.post(t, guardian, "/api/v1/drift/run", `{"scope":"governance_agent","id":"acme"}`)
+	require.Equal(t, 202, a.status, "%s", a.body)
+	none, err := domain.NewID()
+	require.NoError(t, err)
+	w.them.drift, w.nobody.drift = as[wrote](t, a).ID, string(none)
+	for _, path := range []string{"/api/v1/drift/run", "/api/v1/drift/reports", "/events/drift", "/api/v1/drift/reports/" + w.them.drift, "/api/v1/drift/reports/" + w.nobody.drift} {
+		w.at[path] = s
+	}
+}

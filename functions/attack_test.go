@@ -56,6 +56,7 @@ type victim struct {
 	client           string // of auth/token
 	owner            string // the governance agent
 	export, run      string // an export and an audit of its own
+	drift            string // and a report of the drift check
 	etags            map[string]string
 }
 
@@ -107,6 +108,7 @@ func newSiege(t *testing.T) *siege {
 	k.deliver(t, finder, "/events/embed", ".created", ".evolved") // all of it can be found
 	w.nobody = w.invented(t)
 	w.unaudited(t, audit)
+	w.drifting(t)
 	w.them.client, w.nobody.client = p.ClientID(), "acme/test-00000000"
 	w.secret = append(slices.Collect(maps.Values(w.them.ids)), slices.Collect(maps.Values(w.them.etags))...)
 	w.secret = append(w.secret, p.ID, "acme", "geheim note", "geheim again", "geheim attribute") // the rest of geheim the attacker may use too

@@ -109,7 +109,10 @@ func (c placedAt) Apply(e domain.Entity) (domain.Entity, error) {
 	e.Governed.AmendmentAlignment, e.Governed.DriftDetector = domain.Aligned, nil
 	if c.row.From == domain.UnderReview && slices.Contains(c.row.Needs, domain.Governor) && c.row.To != domain.Archived {
 		e.Governed.AmendmentAlignment = domain.Drifted
-		e.Governed.DriftDetector = &domain.Drift{StabilityPPM: 1, ModelID: "test", PriorStatus: c.row.To}
+		e.Governed.DriftDetector = &domain.Drift{ModelID: "test", PriorStatus: c.row.To}
+	}
+	if c.row.From == c.row.To {
+		e.Governed.AmendmentAlignment, e.Governed.DriftDetector = domain.RequiresReview, nil
 	}
 	return e, nil
 }

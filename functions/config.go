@@ -44,6 +44,9 @@ type Config struct {
 	Topic     string `env:"PUBSUB_TOPIC, default=plant-events"`
 	DeadTopic string `env:"PUBSUB_DEAD_LETTER_TOPIC, default=plant-dead-letter"`
 
+	// Where dead letters wait, to be counted; empty: they are not.
+	DeadSubscription string `env:"PUBSUB_DEAD_LETTER_SUBSCRIPTION"`
+
 	OIDCIssuer         string `env:"OIDC_ISSUER, default=https://accounts.google.com"`
 	PushAudience       string `env:"PUSH_AUDIENCE"`
 	PushServiceAccount string `env:"PUSH_SERVICE_ACCOUNT"`

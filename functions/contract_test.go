@@ -220,7 +220,7 @@ func TestEveryOperationIsServed(t *testing.T) {
 		writes := []string{"constitution", "keys", "schema"}
 		want := map[string][]string{
 			createSkill: writes, createRole: writes, birthAgent: writes, certifier: writes, embedder: writes,
-			auditRun: {"constitution", "schema"}, issueToken: {"schema"},
+			auditRun: {"constitution", "schema"}, driftCheck: {"constitution", "keys", "schema"}, issueToken: {"schema"},
 		}
 		require.ElementsMatch(t, want[function], slices.Collect(maps.Keys(ready.Checks)))
 		for _, r := range Routes() {

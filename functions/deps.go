@@ -56,6 +56,8 @@ type deps struct {
 	push    *auth.OIDC
 
 	sequencer *sequencer.Sequencer
+	letters   event.Letters
+	now       func() time.Time // of the drift check; nil: the machine's
 
 	closers []func() error
 }
@@ -82,6 +84,8 @@ func (d *deps) open(ctx context.Context) (function, error) {
 		return d.openEmbed(ctx)
 	case auditRun:
 		return d.openAuditRun(ctx)
+	case driftCheck:
+		return d.openDriftCheck(ctx)
 	case issueToken:
 		return d.openIssueToken(ctx)
 	}
@@ -196,7 +200,7 @@ func (d *deps) openDatabase(ctx context.Context) error {
 }
 
 // crossTenant lists the functions whose database role reads what all tenants own.
-func crossTenant() []string { return []string{embedder, auditRun, certifier} }
+func crossTenant() []string { return []string{embedder, auditRun, certifier, driftCheck} }
 
 func (d *deps) openTopic(ctx context.Context) error {
 	client, err := pubsub.NewClient(ctx, d.cfg.Project)
@@ -206,6 +210,7 @@ func (d *deps) openTopic(ctx context.Context) error {
 	d.topic = event.NewPublisher(client, d.cfg.Topic)
 	d.outbox = event.NewOutbox(d.db, d.topic, "//"+d.cfg.Origin)
 	d.dead = event.NewPublisher(client, d.cfg.DeadTopic)
+	d.letters = event.Letters{Client: client, Subscription: "projects/" + d.cfg.Project + "/subscriptions/" + d.cfg.DeadSubscription}
 	d.closers = append(d.closers, func() error { d.topic.Stop(); d.dead.Stop(); return client.Close() })
 	return nil
 }

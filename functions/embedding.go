@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/dlai-sd/plant/functions/driftcheck"
 	"github.com/dlai-sd/plant/functions/embed"
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/drift"
 	"github.com/dlai-sd/plant/shared/embedding"
 	"github.com/dlai-sd/plant/shared/embedding/minilm"
+	"github.com/dlai-sd/plant/shared/job"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/registry/vectors"
 	"github.com/dlai-sd/plant/shared/web"
@@ -63,6 +68,22 @@ func (d *deps) recipes() ([]embedding.Recipe, error) {
 // openModel reads the model, and prepares the cache if there is one. A cache that
 // cannot be reached is no fault: answers do not depend on it.
 func (d *deps) openModel(ctx context.Context) (*embedding.Embedder, error) {
+	model, err := d.readModel(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if d.cfg.RedisURL == "" {
+		return embedding.NewEmbedder(model, nil, d.log), nil
+	}
+	cache, err := embedding.OpenCache(d.cfg.RedisURL)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: REDIS_URL: %w", err)
+	}
+	d.closers = append(d.closers, cache.Close)
+	return embedding.NewEmbedder(model, cache, d.log), nil
+}
+
+func (d *deps) readModel(ctx context.Context) (*minilm.Model, error) {
 	if err := need(d.cfg.Function, map[string]string{"MODEL_DIR": d.cfg.ModelDir}); err != nil {
 		return nil, err
 	}
@@ -74,13 +95,35 @@ func (d *deps) openModel(ctx context.Context) (*embedding.Embedder, error) {
 	if !model.Accelerated() {
 		d.log.WarnContext(ctx, "this machine lacks AVX2 and FMA: embeddings take ten times longer")
 	}
-	if d.cfg.RedisURL == "" {
-		return embedding.NewEmbedder(model, nil, d.log), nil
+	return model, nil
+}
+
+// openDriftCheck opens the function that compares what is with what was signed. It
+// knows the model itself: what embed answers may come from a cache.
+func (d *deps) openDriftCheck(ctx context.Context) (function, error) {
+	if err := inOrder(ctx, d.openDatabase, d.openTopic, d.openSigner, d.openBearer, d.openPush); err != nil {
+		return function{}, err
 	}
-	cache, err := embedding.OpenCache(d.cfg.RedisURL)
+	s, err := registry.New(registry.Config{DB: d.db, Keys: d.signer, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log})
 	if err != nil {
-		return nil, fmt.Errorf("configuration: REDIS_URL: %w", err)
+		return function{}, err
 	}
-	d.closers = append(d.closers, cache.Close)
-	return embedding.NewEmbedder(model, cache, d.log), nil
+	model, err := d.readModel(ctx)
+	if err != nil {
+		return function{}, err
+	}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	checker := &drift.Checker{
+		Desk: job.Desk{Outbox: d.outbox, Logger: d.log, Now: d.now, Budget: driftcheck.Budget},
+		DB:   d.db, Registry: s, Embedder: embedding.NewEmbedder(model, nil, d.log), Policies: domain.InForce().Policies,
+	}
+	if d.cfg.DeadSubscription != "" {
+		checker.Letters = d.letters.Count
+	}
+	return function{
+		handlers: driftcheck.Service{Checker: checker, Dead: d.dead.DeadLetter}.Handlers(),
+		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()},
+	}, nil
 }

@@ -100,6 +100,7 @@ func (k *kit) settings(t *testing.T, function string, changes map[string]string)
 	role := map[string]string{
 		createSkill: "plant_writer", createRole: "plant_writer", birthAgent: "plant_writer",
 		auditRun: "plant_auditor", issueToken: "plant_authenticator", embedder: "plant_embedder", certifier: "plant_certifier",
+		driftCheck: "plant_drift",
 	}[function]
 	env := map[string]string{
 		"FUNCTION_TARGET": function, "PLANT_ORIGIN": harness.Origin, "GOOGLE_CLOUD_PROJECT": harness.Project,
@@ -109,7 +110,7 @@ func (k *kit) settings(t *testing.T, function string, changes map[string]string)
 		"TOKEN_ISSUER": harness.Issuer, "TOKEN_AUDIENCE": harness.Audience, "PUBSUB_TOPIC": k.topic,
 		"OIDC_ISSUER": google.URL(), "PUSH_AUDIENCE": pushAudience, "PUSH_SERVICE_ACCOUNT": pusher, "CORS_ORIGINS": portal,
 	}
-	if function == embedder {
+	if function == embedder || function == driftCheck {
 		env["MODEL_DIR"] = stacktest.ModelDir(t)
 	}
 	maps.Copy(env, changes)

@@ -42,6 +42,7 @@ const (
 	embedder    = "embed"
 	issueToken  = "issue-token"
 	auditRun    = "audit-run"
+	driftCheck  = "drift-check"
 )
 
 // The collections' paths.
@@ -96,6 +97,10 @@ func Routes() []Route {
 			{"POST /api/v1/audit/exports", auditRun, Bearer, "createExport", web.LimitBody},
 			{"GET /api/v1/audit/exports/{id}", auditRun, Bearer, "getExport", 0},
 			{"GET /api/v1/audit/exports/{id}/bundle", auditRun, Bearer, "getExportBundle", 0},
+			{"POST /api/v1/drift/run", driftCheck, Bearer, "runDrift", web.LimitBody},
+			{"GET /api/v1/drift/reports", driftCheck, Bearer, "listDriftReports", 0},
+			{"GET /api/v1/drift/reports/{id}", driftCheck, Bearer, "getDriftReport", 0},
+			{"POST /events/drift", driftCheck, Trusted, "driftEvent", web.LimitBody},
 			{"GET /log/checkpoint", auditRun, Open, "getCheckpoint", 0},
 			{"GET /log/tile/{path...}", auditRun, Open, "getTile", 0},
 			{"GET /log/proof/{hash}", auditRun, Open, "getProof", 0},

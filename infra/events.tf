@@ -84,6 +84,13 @@ resource "google_pubsub_subscription_iam_member" "operator" {
   member       = "serviceAccount:${local.runner["operator"]}"
 }
 
+# The drift check counts them, and lets go of what it looked at.
+resource "google_pubsub_subscription_iam_member" "drift" {
+  subscription = google_pubsub_subscription.dead_letter.name
+  role         = "roles/pubsub.subscriber"
+  member       = "serviceAccount:${local.account["drift-check"]}"
+}
+
 resource "google_pubsub_topic_iam_member" "operator" {
   topic  = google_pubsub_topic.events.name
   role   = "roles/pubsub.publisher"

@@ -27,7 +27,7 @@ locals {
       keys      = ["heads", "checkpoint"], tokens = true, publishes = true
     }
     drift-check = {
-      instances = 1, pool = 1, memory = "256Mi", role = "plant_drift"
+      instances = 1, pool = 1, memory = "512Mi", role = "plant_drift" # it holds the model
       keys      = ["amendment"], tokens = true, publishes = true
     }
     issue-token = {
@@ -57,7 +57,12 @@ locals {
     certify-evolved     = { function = "certify", route = "certify", types = [for k in local.kinds : "plant.${k}.evolved"] }
     certify-decertified = { function = "certify", route = "certify", types = [for k in local.kinds : "plant.${k}.decertified"] }
     audit               = { function = "audit-run", route = "audit", types = ["plant.audit.", "plant.export."] }
+    certify-reaffirm    = { function = "certify", route = "certify", types = ["plant.reaffirmation.due"] }
     drift               = { function = "drift-check", route = "drift", types = ["plant.drift."] }
+    drift-tampered = {
+      function = "drift-check", route = "drift"
+      types    = [for k in concat(local.kinds, ["entity"]) : "plant.${k}.tampered"]
+    }
   }
 
   # The clock's three jobs.

@@ -128,6 +128,16 @@ audit_run
   reader                    +.0. --.    -.-.   -.-.   -
   writer embedder certifier drift operator authenticator
                             -.-. --.    -.-.   -.-.   -
+drift_finding
+  drift                     +.+. ++.    -.-.   -.-.   -
+  reader                    +.0. --.    -.-.   -.-.   -
+  writer embedder certifier auditor operator authenticator
+                            -.-. --.    -.-.   -.-.   -
+drift_run drift_report
+  drift                     +.+. ++.    +.+.   -.-.   -
+  reader                    +.0. --.    -.-.   -.-.   -
+  writer embedder certifier auditor operator authenticator
+                            -.-. --.    -.-.   -.-.   -
 goose_db_version
   writer reader embedder certifier auditor drift operator authenticator
                             ...+ ..-    ...-   ...-   -

@@ -33,6 +33,7 @@ func (w *world) probes(t *testing.T) map[string]probe {
 	probes := w.operationalProbes(t)
 	maps.Copy(probes, w.logProbes())
 	maps.Copy(probes, w.auditProbes())
+	maps.Copy(probes, w.driftProbes())
 	entities, chains := w.rowsOf("skill"), w.rowsOf("skill")
 	for c, key := range chains {
 		chains[c] = append(key, w.subjectOf(c).seq)

@@ -75,7 +75,7 @@ func TestCatalogueHasNo(t *testing.T) {
 				AND tgfoid = 'prevent_truncate'::regproc)`,
 		"append-only table without its trigger": `SELECT t FROM unnest(ARRAY['entity', 'amendment', 'opening', 'signature_batch',
 			'constitution', 'skill', 'job_role', 'team', 'agent', 'industry', 'signing_key',
-			'log_entry', 'heads', 'checkpoint', 'log_fork', 'tenant_salt', 'refusal', 'audit_export', 'audit_finding']) t
+			'log_entry', 'heads', 'checkpoint', 'log_fork', 'tenant_salt', 'refusal', 'audit_export', 'audit_finding', 'drift_finding']) t
 			WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t::regclass AND tgtype & 16 = 16
 				AND tgfoid = 'prevent_audit_column_updates'::regproc)`,
 		"constraint with a name made by Postgres": `SELECT conname FROM pg_constraint
@@ -112,10 +112,12 @@ func TestFunctionsAreGrantedAsWritten(t *testing.T) {
 	conn := newDatabase(t).as(t, superuser)
 	require.Equal(t,
 		[]string{
+			"advance_drift to plant_drift",
 			"archived_after_shared to plant_reader", "archived_after_shared to plant_writer",
 			"born_at to plant_auditor", "born_at to plant_certifier", "born_at to plant_drift", "born_at to plant_embedder",
 			"born_at to plant_operator", "born_at to plant_reader", "born_at to plant_writer",
-			"holds_authority to plant_certifier", "invisible to plant_writer", "log_places to plant_certifier",
+			"holds_authority to plant_certifier", "holds_authority to plant_drift", "invisible to plant_writer",
+			"log_places to plant_certifier", "log_places to plant_drift",
 			"platform_owner to plant_auditor", "platform_owner to plant_certifier", "platform_owner to plant_reader",
 			"platform_owner to plant_writer", "require_agents to plant_certifier", "require_agents to plant_writer",
 			"require_authority to plant_certifier", "require_certified to plant_certifier", "require_no_cycle to plant_writer",
@@ -147,8 +149,9 @@ func TestUpdatableColumnsAreTheseAlone(t *testing.T) {
 		"plant_embedder embedding":   "text_sha256 vector vector_sha256",
 		"plant_drift embedding":      "text_sha256 vector vector_sha256",
 		"plant_embedder search_text": "lexemes words", "plant_drift search_text": "lexemes words",
-		"plant_auditor outbox":    "attempts available_at",
-		"plant_auditor log_tile":  "data",
+		"plant_auditor outbox":   "attempts available_at",
+		"plant_auditor log_tile": "data",
+		"plant_drift drift_run":  "finished_at phase position updated_at", "plant_drift drift_report": "n",
 		"plant_auditor audit_run": "amendments entities entries finished_at findings phase position updated_at",
 	}
 	got := map[string]string{}

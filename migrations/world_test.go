@@ -73,6 +73,7 @@ func newWorld(t *testing.T, db database) *world {
 	w.addOperational(t, tx)
 	w.addLog(t, tx)
 	w.addAudit(t, tx)
+	w.addDrift(t, tx)
 	require.NoError(t, tx.Commit(t.Context()))
 	return w
 }

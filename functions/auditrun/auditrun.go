@@ -14,6 +14,7 @@ import (
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/event"
 	"github.com/dlai-sd/plant/shared/export"
+	"github.com/dlai-sd/plant/shared/job"
 	"github.com/dlai-sd/plant/shared/sequencer"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
@@ -39,7 +40,7 @@ func Handlers(db *store.DB, outbox *event.Outbox, log *sequencer.Sequencer, dead
 	x := exports{&export.Exporter{DB: db, Log: log, Origin: log.Origin, Now: log.Now}, db}
 	a := audits{&audit.Worker{
 		Auditor: &audit.Auditor{DB: db, Log: log, Origin: log.Origin},
-		Outbox:  outbox, Logger: log.Config.Log, Now: log.Now, Budget: auditBudget,
+		Desk:    job.Desk{Outbox: outbox, Logger: log.Config.Log, Now: log.Now, Budget: auditBudget},
 	}, db}
 	return map[string]http.Handler{
 		// The body, if there is one, says nothing: the database says what is due.

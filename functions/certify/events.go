@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/drift"
 	"github.com/dlai-sd/plant/shared/event"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/store"
@@ -12,7 +13,8 @@ import (
 
 const consumer = "certify"
 
-// handle takes what came under review and what lost its certification; whatever
+// handle takes what came under review, what lost its certification, and what is to be
+// judged under another constitution; whatever
 // else a subscription lets through needs nothing. The event is a hint: what it is
 // about is read again.
 func (s Service) handle(ctx context.Context, e event.Event) error {
@@ -21,6 +23,9 @@ func (s Service) handle(ctx context.Context, e event.Event) error {
 		Receipt: &store.Receipt{Consumer: consumer, EventID: e.ID},
 	}
 	id := domain.ID(e.Data.EntityID)
+	if e.Type == drift.EventReaffirm {
+		return s.Certifier.Reaffirm(ctx, req, id)
+	}
 	switch e.Type[strings.LastIndexByte(e.Type, '.')+1:] {
 	case domain.ChangeMoved, domain.ChangeEvolved, domain.ChangeAssigned:
 		return s.Certifier.Settle(ctx, req, id)

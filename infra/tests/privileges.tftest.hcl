@@ -110,6 +110,10 @@ run "events_are_published_by_those_who_change_something" {
     error_message = "The operator takes dead letters and publishes them again, no more."
   }
   assert {
+    condition     = google_pubsub_subscription_iam_member.drift.role == "roles/pubsub.subscriber" && google_pubsub_subscription_iam_member.drift.subscription == "plant-dead-letter-pull"
+    error_message = "The drift check counts dead letters, and reads no other subscription."
+  }
+  assert {
     condition     = google_pubsub_topic_iam_member.rotation.role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.rotation.topic == "plant-rotation-due"
     error_message = "Secret Manager says what is due, and only there."
   }

@@ -44,6 +44,7 @@ var roles = map[string]string{ // a table that nobody changes
 	"certify":      "plant_certifier",
 	"embed":        "plant_embedder",
 	"audit-run":    "plant_auditor",
+	"drift-check":  "plant_drift",
 	"issue-token":  "plant_authenticator",
 }
 
@@ -92,8 +93,11 @@ func holdPort(function string) (*port.Held, error) {
 	return port.Hold()
 }
 
-// auditEvery is how often the scheduler begins an audit of everything.
-const auditEvery = 24 * time.Hour
+// How often the scheduler begins an audit and a drift check of everything.
+const (
+	auditEvery = 24 * time.Hour
+	driftEvery = 24 * time.Hour
+)
 
 // embedFilter lets through what changes an entity's meaning.
 const embedFilter = `attributes.type="plant.skill.created" OR attributes.type="plant.skill.evolved"` +
@@ -134,6 +138,9 @@ func (s *stack) subscriptions() []pubsub.Subscription {
 		push("certify-evolved", "certify", "/events/certify", everyKind("evolved")),
 		push("certify-decertified", "certify", "/events/certify", everyKind("decertified")),
 		push("audit-run", "audit-run", "/events/audit", `attributes.type="plant.audit.continued"`),
+		push("certify-reaffirm", "certify", "/events/certify", `attributes.type="plant.reaffirmation.due"`),
+		push("drift", "drift-check", "/events/drift", `attributes.type="plant.drift.continued"`),
+		push("drift-tampered", "drift-check", "/events/drift", everyKind("tampered")+` OR attributes.type="plant.entity.tampered"`),
 		{Name: deadSubscription, Topic: deadTopic},
 	}
 }
@@ -200,6 +207,7 @@ func (s *stack) environment(function string, listen int) []string {
 		"CHECKPOINT_KEY=" + st.CheckpointKey, "HEADS_KEY=" + st.HeadsKey, "CHECKPOINT_DIR=" + st.CheckpointDir,
 		"TOKEN_ISSUER=" + localIssuer, "TOKEN_AUDIENCE=" + localAudience,
 		"PUBSUB_EMULATOR_HOST=" + s.pubsub.Addr(), "PUBSUB_TOPIC=" + eventsTopic,
+		"PUBSUB_DEAD_LETTER_SUBSCRIPTION=" + deadSubscription,
 		"OIDC_ISSUER=" + s.issuer.URL(), "PUSH_AUDIENCE=" + pushAudience, "PUSH_SERVICE_ACCOUNT=" + pushAccount,
 		"CORS_ORIGINS=http://localhost:3000,http://127.0.0.1:3000", "MODEL_DIR=" + st.ModelDir, "EMBED_URL=" + s.targets["embed"],
 	}
@@ -242,6 +250,9 @@ func (s *stack) startScheduler(ctx context.Context, targets map[string]string) e
 			AtStart: true, // what the start wrote is in the log at once
 		}, {
 			Name: "audit", URL: targets["audit-run"] + "/events/audit", Audience: pushAudience, Interval: auditEvery,
+		}, {
+			Name: "drift", URL: targets["drift-check"] + "/events/drift", Audience: pushAudience, Interval: driftEvery,
+			AtStart: true, // one a day, however often the stack is started
 		}},
 		Token: s.token, Logger: slog.New(slog.NewTextHandler(s.logs.writer("scheduler"), nil)),
 	})

@@ -2,17 +2,13 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
-	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
-	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/job"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
 )
@@ -29,10 +25,7 @@ const (
 // it may die at any line; several may have the same run, and one of them gets on.
 type Worker struct {
 	*Auditor
-	Outbox *event.Outbox
-	Logger *slog.Logger
-	Now    func() time.Time
-	Budget time.Duration // of one call of Continue
+	job.Desk
 }
 
 // Start begins a run, which somebody of a tenant asked for, or the clock. Of the whole
@@ -46,35 +39,25 @@ func (w *Worker) Start(ctx context.Context, r store.Run, tenant string) (store.R
 	if r.GovernanceAgent == "" && r.EntityID == "" && r.Kind == "" {
 		r.Phase = store.PhaseLog
 	}
-	next, err := w.event(EventContinued, r.ID, "audit_run", system)
+	next, err := w.Event(EventContinued, r.ID, "audit_run", system)
 	if err != nil {
 		return r, err
 	}
 	if err := w.DB.AddRun(ctx, tenant, r, next); err != nil {
 		return r, err
 	}
-	w.announce(ctx, []store.Event{next})
+	w.Announce(ctx, []store.Event{next})
 	return w.DB.ReadRun(ctx, "", r.ID)
 }
 
 // Continue works on a run until it is done or the time is up; then the rest comes
 // with an event of its own.
 func (w *Worker) Continue(ctx context.Context, id string) error {
-	run, err := w.DB.ReadRun(ctx, "", id)
-	if errors.Is(err, store.ErrNotFound) {
-		return event.Permanent(errors.New("there is no such run"))
-	}
-	for end := w.Now().Add(w.Budget); err == nil && run.Phase != store.PhaseDone; {
-		last := !w.Now().Before(end)
-		run, err = w.step(ctx, run, last)
-		if last {
-			break
-		}
-	}
-	if errors.Is(err, store.ErrMovedOn) {
-		return nil
-	}
-	return err
+	return job.Continue(ctx, w.Desk, job.Steps[store.Run]{
+		Read:  func(ctx context.Context, id string) (store.Run, error) { return w.DB.ReadRun(ctx, "", id) },
+		Done:  func(r store.Run) bool { return r.Phase == store.PhaseDone },
+		Chunk: w.step,
+	}, id)
 }
 
 // step does one chunk.
@@ -88,7 +71,7 @@ func (w *Worker) step(ctx context.Context, run store.Run, handOn bool) (store.Ru
 		return run, err
 	}
 	if handOn && next.Phase != store.PhaseDone {
-		more, err := w.event(EventContinued, run.ID, "audit_run", system)
+		more, err := w.Event(EventContinued, run.ID, "audit_run", system)
 		if err != nil {
 			return run, err
 		}
@@ -111,7 +94,7 @@ func (w *Worker) step(ctx context.Context, run store.Run, handOn bool) (store.Ru
 				"run", run.ID, "entity_id", f.EntityID, "entity_type", f.EntityType, "seq", f.Seq)
 		}
 	}
-	w.announce(ctx, events)
+	w.Announce(ctx, events)
 	return next, nil
 }
 
@@ -197,30 +180,11 @@ func (w *Worker) alarms(findings []store.Finding) (events []store.Event, err err
 		if owner == "" {
 			owner = system
 		}
-		e, err := w.event("plant."+kind+".tampered", id, kind, owner)
+		e, err := w.Event("plant."+kind+".tampered", id, kind, owner)
 		if err != nil {
 			return nil, err
 		}
 		events = append(events, e)
 	}
 	return events, nil
-}
-
-func (w *Worker) event(kind, subject, entityType, tenant string) (store.Event, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return store.Event{}, err
-	}
-	data, err := json.Marshal(event.Data{EntityID: subject, EntityType: entityType, GovernanceAgentID: tenant}, json.Deterministic(true))
-	return store.Event{ID: id.String(), Type: kind, EntityID: domain.ID(subject), Tenant: tenant, At: w.Now().UTC(), Data: data}, err
-}
-
-// announce sends events at once; what fails is left to the sweep.
-func (w *Worker) announce(ctx context.Context, events []store.Event) {
-	if len(events) == 0 {
-		return
-	}
-	if err := w.Outbox.Announce(ctx, "", events); err != nil {
-		w.Logger.WarnContext(ctx, "events are left to the sweep: "+web.Describe(err))
-	}
 }

@@ -27,6 +27,9 @@ func (c Certify) Apply(e Entity) (Entity, error) {
 	if _, ok := FindMove(e, Certified, ChangeCertified); !ok || e.Governed.AmendmentAlignment == Drifted {
 		return Entity{}, Refuse(CodeIllegalMove, "what is %s and %s is not certified", e.Governed.Status, e.Governed.AmendmentAlignment)
 	}
+	if e.Tampered() {
+		return Entity{}, underSuspicion()
+	}
 	next := e
 	next.Governed.Status = Certified
 	next.Governed.StatusReason = ""
@@ -50,10 +53,17 @@ func (c Renew) Apply(e Entity) (Entity, error) {
 	if s := e.Governed.Status; s != Certified && s != Active {
 		return Entity{}, Refuse(CodeIllegalMove, "what is %s has no certification to renew", s)
 	}
+	if e.Tampered() {
+		return Entity{}, underSuspicion()
+	}
 	next := e
 	next.Governed.AmendmentAlignment = Aligned
 	next.Governed.GenesisCertification = &c.Certification
 	return next, nil
+}
+
+func underSuspicion() *Error {
+	return Refuse(CodeIllegalMove, "tampering was found: the governor decides first")
 }
 
 // Reject sends an entity back to its author. An agent loses its place in its

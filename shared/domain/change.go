@@ -164,9 +164,13 @@ func (c Assign) Apply(e Entity) (Entity, error) {
 	return next, nil
 }
 
-// RequireReview marks what rests on an entity that was withdrawn: its status
-// stays, the governor or its owner decides.
-type RequireReview struct{ Because string }
+// RequireReview marks what rests on an entity that was withdrawn, and what was
+// tampered with: its status stays. The governor decides, about what rests on others
+// also who certifies it again.
+type RequireReview struct {
+	Because   string
+	Tampering Time // when tampering was found; zero: none was
+}
 
 // Name implements Change.
 func (RequireReview) Name() string { return ChangeDrifted }
@@ -177,8 +181,15 @@ func (RequireReview) Needs(Entity) []Authority { return []Authority{Guardian} }
 // Apply implements Change.
 func (c RequireReview) Apply(e Entity) (Entity, error) {
 	next := e
-	next.Governed.AmendmentAlignment = RequiresReview
+	if e.Governed.AmendmentAlignment != Drifted { // that is the governor's already
+		next.Governed.AmendmentAlignment = RequiresReview
+	}
 	next.Governed.StatusReason = c.Because
+	if !c.Tampering.IsZero() {
+		d := e.detector()
+		d.TamperingFoundAt = c.Tampering
+		next.Governed.DriftDetector = &d
+	}
 	return next, nil
 }
 
@@ -224,8 +235,8 @@ func (c MoveTo) Apply(e Entity) (Entity, error) {
 	default:
 		next.Governed.SupersededBy = c.SupersededBy
 	}
-	if e.Governed.AmendmentAlignment == Drifted && reactivates(e, c.To) {
-		next.Governed.AmendmentAlignment = Aligned
+	if reactivates(e, c.To) || c.To == e.Governed.Status {
+		next = next.decided()
 	}
 	return next, nil
 }

@@ -119,13 +119,15 @@ type Certification struct {
 }
 
 // Drift is what the drift check last found. StabilityPPM is the cosine of the
-// stored with the fresh embedding, in millionths, 0 to 1,000,000.
+// stored with the fresh embedding, in millionths, 0 to 1,000,000; nil where no
+// vector had drifted.
 type Drift struct {
-	StabilityPPM  int64  `json:"stability_ppm"`
-	ModelID       string `json:"model_id"`
-	CheckedAt     Time   `json:"checked_at,omitzero"`
-	RegeneratedAt Time   `json:"regenerated_at,omitzero"`
-	PriorStatus   Status `json:"prior_status,omitempty"`
+	StabilityPPM     *int64 `json:"stability_ppm,omitzero"`
+	ModelID          string `json:"model_id,omitempty"`
+	CheckedAt        Time   `json:"checked_at,omitzero"`
+	RegeneratedAt    Time   `json:"regenerated_at,omitzero"`
+	PriorStatus      Status `json:"prior_status,omitempty"`
+	TamperingFoundAt Time   `json:"tampering_found_at,omitzero"` // until the governor decides
 }
 
 // Embedding names the vector that stands for an entity's text: never the

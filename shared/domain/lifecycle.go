@@ -53,18 +53,27 @@ func Moves() []Move {
 		{Certified, Archived, ChangeMoved, []Authority{Author}, never, false},
 		{Active, Archived, ChangeMoved, []Authority{Governor}, never, false},
 		{Deprecated, Archived, ChangeMoved, []Authority{Author}, never, false},
+		{Draft, Draft, ChangeMoved, []Authority{Governor}, never, true},
+		{UnderReview, UnderReview, ChangeMoved, []Authority{Governor}, never, true},
+		{Certified, Certified, ChangeMoved, []Authority{Governor}, never, true},
+		{Active, Active, ChangeMoved, []Authority{Governor}, never, true},
+		{Deprecated, Deprecated, ChangeMoved, []Authority{Governor}, never, true},
 	}
 }
 
 // FindMove returns the table's row for a change of status, if there is one.
 // The governor's two reactivations hold only for a drifted entity that goes
-// back to the status it had.
+// back to the status it had; a move to the status that an entity has, only for one
+// that requires review: it is the governor's decision about it.
 func FindMove(e Entity, to Status, change string) (Move, bool) {
 	for _, m := range Moves() {
 		if m.From != e.Governed.Status || m.To != to || m.Change != change {
 			continue
 		}
 		if m.From == UnderReview && (to == Certified || to == Active) && change == ChangeMoved && !reactivates(e, to) {
+			continue
+		}
+		if m.From == m.To && e.Governed.AmendmentAlignment != RequiresReview {
 			continue
 		}
 		return m, true

@@ -36,6 +36,11 @@ var moves = []struct {
 	{"certified", "archived", "moved", "author", "", false},
 	{"active", "archived", "moved", "governor", "", false},
 	{"deprecated", "archived", "moved", "author", "", false},
+	{"draft", "draft", "moved", "governor", "", true}, // these five: of what requires review only
+	{"under_review", "under_review", "moved", "governor", "", true},
+	{"certified", "certified", "moved", "governor", "", true},
+	{"active", "active", "moved", "governor", "", true},
+	{"deprecated", "deprecated", "moved", "governor", "", true},
 }
 
 func TestLifecycleTable(t *testing.T) {

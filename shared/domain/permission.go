@@ -31,7 +31,7 @@ func Permissions() []Permission {
 		{Change: ChangeEvolved, Needs: author, Means: "its fields are changed"},
 		{Change: ChangeAssigned, Needs: author, Means: "an agent joins or leaves a team"},
 		{Change: ChangeEmbedded, Needs: operator, System: SystemAll, Means: "a vector is made of its text"},
-		{Change: ChangeDrifted, Needs: []Authority{Guardian}, System: SystemAll, Means: "it is marked requires_review"},
+		{Change: ChangeDrifted, Needs: []Authority{Guardian}, System: SystemAll, Means: "it is marked: requires_review, or its vector had drifted"},
 		{Change: ChangeErased, Needs: []Authority{Governor}, Means: "states of the past are erased"},
 		{Change: ChangeIntroduced, Needs: operator, System: SystemAll, Means: "a signing key is introduced"},
 		{Change: ChangeRetired, Needs: operator, Means: "a signing key is retired"},

@@ -25,6 +25,9 @@ func TestNeedsAreTheTable(t *testing.T) {
 		domain.Evolve{},
 		domain.Assign{},
 		domain.RequireReview{},
+		domain.Regenerate{},
+		domain.FallShort{},
+		domain.Expire{},
 		domain.Reattest{},
 		domain.EndKey{},
 		domain.EndKey{Revoked: true},
@@ -39,6 +42,9 @@ func TestNeedsAreTheTable(t *testing.T) {
 		e.Governed.Status = p.From
 		e.Governed.AmendmentAlignment = domain.Drifted
 		e.Governed.DriftDetector = &domain.Drift{PriorStatus: p.To}
+		if p.From == p.To {
+			e.Governed.AmendmentAlignment = domain.RequiresReview
+		}
 		require.Equal(t, p.Needs, domain.MoveTo{To: p.To}.Needs(e), "%s to %s", p.From, p.To)
 	}
 }

@@ -110,7 +110,7 @@ func (s *Service) tryStep(ctx context.Context, req Request, id domain.ID, to dom
 func underWork(history []store.Entry) bool {
 	for _, h := range slices.Backward(history) {
 		switch h.Change {
-		case domain.ChangeEmbedded, domain.ChangeReattested, domain.ChangeDrifted:
+		case domain.ChangeEmbedded, domain.ChangeReattested, domain.ChangeDrifted, domain.ChangeReaffirmed:
 		case domain.ChangeCreated, domain.ChangeAssigned, domain.ChangeEvolved:
 			return true
 		default:

@@ -72,7 +72,7 @@ func (c *Certifier) leftToPolicy(f *store.File) bool {
 	}
 	for _, s := range slices.Backward(f.Seqs) {
 		switch s.Change {
-		case domain.ChangeEmbedded, domain.ChangeReattested:
+		case domain.ChangeEmbedded, domain.ChangeReattested, domain.ChangeReaffirmed:
 		case domain.ChangeMoved, domain.ChangeEvolved, domain.ChangeAssigned:
 			return true
 		default:

@@ -53,6 +53,7 @@ var byConstraint = map[string]error{
 	"idempotency_key_used":     ErrKeyUsed,
 	"inbox_pkey":               ErrHandled,
 	"amendment_pkey":           ErrStale,
+	"drift_run_daily":          ErrAlready,
 }
 
 // byState names what the database's own conditions mean (class PL is ours).
@@ -64,6 +65,7 @@ var byState = map[string]error{
 	"PL007": ErrCycle,
 	"PL008": ErrTeamEmpty,
 	"PL009": ErrUncertified,
+	"PL010": ErrMovedOn,
 }
 
 // translate turns an error of the driver into one of this package's; what it

@@ -59,6 +59,7 @@ type Write struct {
 	Receipt     *Receipt                    // of the event whose effect this is
 	Authority   *Authority                  // that the principal must hold at this moment
 	Certified   []domain.ID                 // that must be certified or active when this is done
+	Step        *Step                       // of the run whose chunk this is
 }
 
 // Authority is what a decision needs: an authority over what these own.
@@ -95,6 +96,9 @@ func (db *DB) Append(ctx context.Context, w Write) error {
 	}
 	if r := w.Receipt; r != nil {
 		b.Queue(`INSERT INTO public.inbox (consumer, ce_id) VALUES ($1, $2)`, r.Consumer, r.EventID)
+	}
+	if w.Step != nil {
+		queueStep(&b, w.Step)
 	}
 	queueReferences(&b, w.References)
 	if err := queueRows(&b, w.Rows); err != nil {

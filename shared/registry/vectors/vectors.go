@@ -120,23 +120,38 @@ func (m *Maker) record(ctx context.Context, req registry.Request, entities []dom
 	return m.registry.Embed(ctx, req, meanings, receipt)
 }
 
+// Fresh makes the vectors of entities anew by one recipe, in their order.
+func Fresh(ctx context.Context, e *embedding.Embedder, model embedding.Recipe, entities []domain.Entity) ([]store.Vector, error) {
+	texts := make([]embedding.Entity, len(entities))
+	for i, entity := range entities {
+		texts[i] = described(entity)
+	}
+	made, err := e.Entities(ctx, model, texts)
+	if err != nil {
+		return nil, fmt.Errorf("compute %d vectors: %w", len(entities), err)
+	}
+	fresh := make([]store.Vector, len(entities))
+	for i, entity := range entities {
+		fresh[i] = store.Vector{
+			EntityID: entity.ID, Kind: entity.Kind(), ModelID: model.ModelID, Text: entity.Facts.Text(), TextSHA256: made[i].TextHash,
+			VectorSHA256: made[i].VectorHash, Values: made[i].Vector,
+		}
+	}
+	return fresh, nil
+}
+
 func (m *Maker) meanings(ctx context.Context, entities []domain.Entity, models []embedding.Recipe) ([]registry.Meaning, error) {
 	meanings := make([]registry.Meaning, len(entities))
-	texts := make([]embedding.Entity, len(entities))
 	for i, e := range entities {
 		meanings[i].Entity = e
-		texts[i] = described(e)
 	}
 	for _, model := range models {
-		made, err := m.embedder.Entities(ctx, model, texts)
+		fresh, err := Fresh(ctx, m.embedder, model, entities)
 		if err != nil {
-			return nil, fmt.Errorf("compute %d vectors: %w", len(entities), err)
+			return nil, err
 		}
-		for i, e := range entities {
-			meanings[i].Vectors = append(meanings[i].Vectors, store.Vector{
-				EntityID: e.ID, Kind: e.Kind(), ModelID: model.ModelID, Text: e.Facts.Text(), TextSHA256: made[i].TextHash,
-				VectorSHA256: made[i].VectorHash, Values: made[i].Vector,
-			})
+		for i := range fresh {
+			meanings[i].Vectors = append(meanings[i].Vectors, fresh[i])
 		}
 	}
 	return meanings, nil

@@ -35,10 +35,12 @@ var ranks = map[string]int{
 	"shared/embedding":        6,
 	"shared/sequencer":        6,
 	"shared/export":           7,
-	"shared/audit":            7,
+	"shared/job":              7,
+	"shared/audit":            8,
 	"shared/registry":         7,
 	"shared/registry/api":     8,
 	"shared/registry/vectors": 8,
+	"shared/drift":            9,
 }
 
 // forTests are packages that only tests import.

@@ -1,0 +1,317 @@
+// Package driftcheck serves the drift check: runs that somebody asks for or the clock
+// begins, their reports, and the marks on what an audit found tampered with.
+package driftcheck
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/dlai-sd/plant/shared/auth"
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/drift"
+	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/store"
+	"github.com/dlai-sd/plant/shared/web"
+)
+
+// Budget is what one call works on a run, of a request of 25 s.
+const Budget = 12 * time.Second
+
+const (
+	reportsPath = "/api/v1/drift/reports/"
+	consumer    = "drift-check"
+	maxFindings = 100
+	scopeAll    = "all"
+	scopeTenant = "governance_agent"
+	newestFirst = "-started_at"
+)
+
+// Service is what the handlers rest on.
+type Service struct {
+	Checker *drift.Checker
+	Dead    event.DeadLetter
+}
+
+// Handlers returns the function's operations by their id.
+func (s Service) Handlers() map[string]http.Handler {
+	return map[string]http.Handler{
+		"runDrift":         web.Endpoint(decodeOrder, s.start),
+		"listDriftReports": web.Endpoint(decodePage, s.list),
+		"getDriftReport":   web.Endpoint(decodeLook, s.look),
+		"driftEvent":       s.events(),
+	}
+}
+
+// Report is how a run stands and what it counted, as far as the reader may see it.
+type Report struct {
+	ID         string           `json:"id"`
+	Scope      string           `json:"scope"`
+	Of         string           `json:"of,omitzero"` // the governance agent
+	Status     string           `json:"status"`
+	Phase      string           `json:"phase"`
+	Figures    map[string]int64 `json:"figures"`
+	StartedAt  domain.Time      `json:"started_at"`
+	UpdatedAt  domain.Time      `json:"updated_at"`
+	FinishedAt domain.Time      `json:"finished_at,omitzero"`
+	Findings   []Finding        `json:"findings,omitzero"` // of one report: the first, or those behind after
+
+	status int
+}
+
+// StatusCode is 202 for whoever asked for the run, 200 for whoever looks.
+func (r Report) StatusCode() int { return cmp.Or(r.status, http.StatusOK) }
+
+// SetHeaders says where the report is.
+func (r Report) SetHeaders(h http.Header) {
+	if r.status == http.StatusAccepted {
+		h.Set("Location", reportsPath+r.ID)
+	}
+}
+
+// Finding is something about an entity that its owner should know.
+type Finding struct {
+	ID                string      `json:"id"`
+	GovernanceAgentID string      `json:"governance_agent_id"`
+	EntityID          string      `json:"entity_id"`
+	EntityType        string      `json:"entity_type"`
+	Reason            string      `json:"reason"`
+	Detail            string      `json:"detail"`
+	StabilityPPM      *int64      `json:"stability_ppm,omitzero"`
+	FoundAt           domain.Time `json:"found_at"`
+}
+
+func reportOf(r store.DriftRun) Report {
+	out := Report{
+		ID: r.ID, Scope: scopeAll, Of: r.GovernanceAgent, Status: "running", Phase: r.Phase, Figures: map[string]int64{},
+		StartedAt: domain.Time(r.StartedAt), UpdatedAt: domain.Time(r.UpdatedAt),
+	}
+	for _, figure := range drift.Figures() {
+		out.Figures[figure] = r.Figures[figure]
+	}
+	if r.GovernanceAgent != "" {
+		out.Scope = scopeTenant
+	}
+	if r.FinishedAt != nil {
+		out.Status, out.FinishedAt = "finished", domain.Time(*r.FinishedAt)
+	}
+	return out
+}
+
+type order struct {
+	who   auth.Principal
+	scope string
+	id    string
+}
+
+func decodeOrder(r *http.Request) (order, error) {
+	who, err := auth.FromContext(r.Context())
+	if err != nil {
+		return order{}, err
+	}
+	if _, err := web.Query(r); err != nil {
+		return order{}, err
+	}
+	in, _, err := web.Body[struct {
+		Scope string `json:"scope"`
+		ID    string `json:"id"`
+	}](r, web.LimitBody)
+	if err != nil {
+		return order{}, err
+	}
+	o := order{who, in.Scope, in.ID}
+	if !(in.Scope == scopeAll && in.ID == "" || in.Scope == scopeTenant && in.ID != "") {
+		return o, web.Refuse(domain.CodeMalformed, "scope is all, or governance_agent with an id.")
+	}
+	return o, nil
+}
+
+// may are the authorities that ask for runs; held platform-wide, they and the auditor's
+// see all reports.
+func may() []domain.Authority {
+	return []domain.Authority{domain.Guardian, domain.Governor, domain.Operator}
+}
+
+// wide reports whether a principal holds one of these platform-wide, whatever its token
+// says: the database is asked.
+func (s Service) wide(ctx context.Context, who auth.Principal, list ...domain.Authority) (bool, error) {
+	for _, a := range list {
+		if !who.HoldsOnPlatform(a) {
+			continue
+		}
+		if holds, err := s.Checker.DB.HoldsAuthority(ctx, who.ID, a); err != nil || holds {
+			return holds, err
+		}
+	}
+	return false, nil
+}
+
+// start begins a run: over everything for those who hold an authority on the platform,
+// over what a governance agent owns for its own.
+func (s Service) start(ctx context.Context, o order) (Report, error) {
+	holds := false
+	for _, a := range may() {
+		holds = holds || o.who.Holds(a)
+	}
+	if !holds {
+		return Report{}, web.Refuse(domain.CodeForbidden, "A drift check is for guardians, governors and operators.")
+	}
+	wide, err := s.wide(ctx, o.who, may()...)
+	switch {
+	case err != nil:
+		return Report{}, err
+	case o.scope == scopeAll && !wide:
+		return Report{}, web.Refuse(domain.CodeForbidden, "Everything is checked for those who hold an authority on the platform.")
+	case o.scope == scopeTenant && o.id != o.who.GovernanceAgent && !wide:
+		return Report{}, web.Refuse(domain.CodeNotFound, "There is no governance agent of this name that you may check.")
+	}
+	run, err := s.Checker.Start(ctx, store.DriftRun{Principal: o.who.ID, GovernanceAgent: o.id}, o.who.GovernanceAgent)
+	if errors.Is(err, store.ErrPrincipal) {
+		err = web.Refuse(domain.CodeForbidden, "The principal was disabled.")
+	}
+	out := reportOf(run)
+	out.status = http.StatusAccepted
+	return out, err
+}
+
+// reader is as whom a principal reads reports, "" for all of them.
+func (s Service) reader(ctx context.Context, who auth.Principal) (string, error) {
+	wide, err := s.wide(ctx, who, append(may(), domain.Auditor)...)
+	if wide {
+		return "", err
+	}
+	return who.GovernanceAgent, err
+}
+
+type pageIn struct {
+	who  auth.Principal
+	url  *url.URL
+	page web.Page
+}
+
+func decodePage(r *http.Request) (pageIn, error) {
+	who, err := auth.FromContext(r.Context())
+	if err != nil {
+		return pageIn{}, err
+	}
+	q, err := web.Query(r, "limit", "cursor")
+	if err != nil {
+		return pageIn{}, err
+	}
+	page, err := web.ParsePage(q, newestFirst)
+	return pageIn{who, r.URL, page}, err
+}
+
+func (s Service) list(ctx context.Context, in pageIn) (web.List[Report], error) {
+	before := ""
+	if c := in.page.After; c != nil {
+		if before = c.ID; !domain.ID(before).Valid() {
+			return web.List[Report]{}, web.Refuse(domain.CodeMalformed, "The cursor is not one that this API gave; begin again without it.")
+		}
+	}
+	as, err := s.reader(ctx, in.who)
+	if err != nil {
+		return web.List[Report]{}, err
+	}
+	runs, err := s.Checker.DB.DriftRuns(ctx, as, before, in.page.Limit+1)
+	if err != nil {
+		return web.List[Report]{}, err
+	}
+	var next *web.Cursor
+	if len(runs) > in.page.Limit {
+		runs = runs[:in.page.Limit]
+		last := runs[len(runs)-1]
+		next = &web.Cursor{Order: newestFirst, Key: last.StartedAt.UTC().Format(domain.TimeLayout), ID: last.ID}
+	}
+	items := make([]Report, len(runs))
+	for i, r := range runs {
+		items[i] = reportOf(r)
+	}
+	return web.NewList(in.url, items, next), nil
+}
+
+type lookAt struct {
+	who       auth.Principal
+	id, after string
+}
+
+func noReport() error { return web.Refuse(domain.CodeNotFound, "There is no report of this id.") }
+
+func decodeLook(r *http.Request) (lookAt, error) {
+	who, err := auth.FromContext(r.Context())
+	if err != nil {
+		return lookAt{}, err
+	}
+	q, err := web.Query(r, "after")
+	if err != nil {
+		return lookAt{}, err
+	}
+	in := lookAt{who, r.PathValue("id"), q.Get("after")}
+	if !domain.ID(in.id).Valid() {
+		return in, noReport()
+	}
+	if q.Has("after") && !domain.ID(in.after).Valid() {
+		return in, web.Refuse(domain.CodeMalformed, "after is the id of a finding.")
+	}
+	return in, nil
+}
+
+func (s Service) look(ctx context.Context, in lookAt) (Report, error) {
+	as, err := s.reader(ctx, in.who)
+	if err != nil {
+		return Report{}, err
+	}
+	run, err := s.Checker.DB.DriftRun(ctx, as, in.id)
+	if errors.Is(err, store.ErrNotFound) {
+		return Report{}, noReport()
+	}
+	if err != nil {
+		return Report{}, err
+	}
+	list, err := s.Checker.DB.DriftFindings(ctx, as, in.id, in.after, maxFindings)
+	if err != nil {
+		return Report{}, err
+	}
+	out := reportOf(run)
+	out.Findings = make([]Finding, len(list))
+	for i, f := range list {
+		out.Findings[i] = Finding{f.ID, f.GovernanceAgent, f.EntityID, f.EntityType, f.Reason, f.Detail, f.StabilityPPM, domain.Time(f.At)}
+	}
+	return out, nil
+}
+
+// events takes the clock's call, which has no body and begins the daily run, and
+// Pub/Sub's: the next part of a run, and what an audit found tampered with.
+func (s Service) events() http.Handler {
+	pushed := event.Handler(consumer, s.handle, s.Dead)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			pushed.ServeHTTP(w, r)
+			return
+		}
+		if err := s.Checker.Daily(r.Context()); err != nil {
+			web.Fail(w, r, &domain.Error{Code: domain.CodeUnavailable, Detail: "The run could not be begun now.", Err: err})
+			return
+		}
+		web.WriteJSON(w, r, web.NoContent{})
+	})
+}
+
+func (s Service) handle(ctx context.Context, e event.Event) error {
+	switch {
+	case e.Type == drift.EventContinued:
+		return s.Checker.Continue(ctx, e.Data.EntityID)
+	case strings.HasSuffix(e.Type, ".tampered"):
+		err := s.Checker.Mark(ctx, e.ID, e.RequestID, domain.ID(e.Data.EntityID))
+		if errors.Is(err, registry.ErrUnsignable) {
+			return event.Permanent(err) // a person looks: what cannot be marked is the worst of it
+		}
+		return err
+	}
+	return nil
+}
