@@ -18,6 +18,7 @@ CREATE TABLE enactment (
     CONSTRAINT enactment_amendment_key UNIQUE (entity_id, seq),
     CONSTRAINT enactment_n_check CHECK (n >= 0 AND (n = 0) = (entity_id IS NULL) AND num_nulls(entity_id, seq) IN (0, 2))
 );
+CREATE INDEX enactment_constitution ON enactment (sha256);
 INSERT INTO enactment (n, sha256, enacted_at)
     SELECT 0, sha256, enacted_at FROM constitution WHERE enacted_at IS NOT NULL ORDER BY enacted_at DESC LIMIT 1;
 
