@@ -318,7 +318,7 @@ func TestNobodyJoinsAnothersTeam(t *testing.T) {
 				c.method, c.token = "POST", w.token2
 				refused := w.at[agents].do(t, c)
 				require.Equal(t, http.StatusUnprocessableEntity, refused.status, "%s", refused.body)
-				require.Equal(t, []domain.Violation{domain.UnknownReferenceViolation(domain.Ref{Kind: domain.KindTeam, Field: "/team_id", Rule: domain.RuleAssignment})},
+				require.Equal(t, domain.Founding().Advised([]domain.Violation{domain.UnknownReferenceViolation(domain.Ref{Kind: domain.KindTeam, Field: "/team_id", Rule: domain.RuleAssignment})}),
 					refused.problem(t).Violations)
 			}
 			batch := w.at[agents].post(t, w.token2, agents+"/batch"+query, `{"items":[`+body("born into it", fmt.Sprintf(`,"team_id":%q`, id))+`]}`)
@@ -329,7 +329,7 @@ func TestNobodyJoinsAnothersTeam(t *testing.T) {
 		body := fmt.Sprintf(`{"name":"mine","job_role_id":%q,"agents":[%q]}`, role, id)
 		refused := w.at[teams].post(t, w.token2, teams, body)
 		require.Equal(t, http.StatusUnprocessableEntity, refused.status, "%s", refused.body)
-		require.Equal(t, []domain.Violation{domain.Broken("L1-TEAM-01", "/agents/0", "you own no living agent with this id")}, refused.problem(t).Violations)
+		require.Equal(t, domain.Founding().Advised([]domain.Violation{domain.Broken("L1-TEAM-01", "/agents/0", "you own no living agent with this id")}), refused.problem(t).Violations)
 	}
 	require.Equal(t, 1, w.count(t, "agent WHERE team_id = $1", team))
 }

@@ -123,7 +123,7 @@ func (d *deps) openCertify(ctx context.Context) (function, error) {
 		return function{}, err
 	}
 	c, err := registry.NewCertifier(
-		registry.Config{DB: d.db, Keys: d.signer, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log}, domain.InForce().Policies)
+		registry.Config{DB: d.db, Keys: d.signer, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log})
 	if err != nil {
 		return function{}, err
 	}
@@ -329,12 +329,12 @@ func (d *deps) schemaCheck() web.Check {
 
 func (d *deps) constitutionCheck() web.Check {
 	return web.Check{Name: "constitution", Run: func(ctx context.Context) error {
-		inForce, err := d.db.ConstitutionInForce(ctx)
+		inForce, err := d.db.InForce(ctx)
 		if err != nil {
 			return fmt.Errorf("constitution in force: %w", err)
 		}
-		if inForce != domain.InForce().Sum() {
-			return errors.New("this binary does not hold the constitution in force: deploy one that does")
+		if _, err := domain.ReadConstitution(inForce.Document); err != nil {
+			return fmt.Errorf("deploy a binary that can: %w", err)
 		}
 		return nil
 	}}

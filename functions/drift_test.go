@@ -436,7 +436,7 @@ func TestDriftOnce(t *testing.T) {
 	t.Cleanup(func() { _ = model.Close() })
 	c := &drift.Checker{
 		Desk: job.Desk{Outbox: w.outbox(t, db), Logger: slog.New(slog.DiscardHandler), Now: time.Now}, DB: db, Registry: service,
-		Embedder: embedding.NewEmbedder(model, nil, slog.New(slog.DiscardHandler)), Policies: domain.InForce().Policies,
+		Embedder: embedding.NewEmbedder(model, nil, slog.New(slog.DiscardHandler)),
 	}
 	run, err := c.Start(t.Context(), store.DriftRun{}, "")
 	require.NoError(t, err)
@@ -495,7 +495,7 @@ func TestDriftThroughput(t *testing.T) {
 	maker := embedding.NewEmbedder(model, nil, slog.New(slog.DiscardHandler))
 	c := &drift.Checker{
 		Desk: job.Desk{Outbox: w.outbox(t, db), Logger: slog.New(slog.DiscardHandler), Now: time.Now, Budget: time.Hour}, DB: db, Registry: service,
-		Embedder: maker, Policies: domain.InForce().Policies,
+		Embedder: maker,
 	}
 	texts := make([]embedding.Entity, n)
 	for i := range texts {

@@ -117,7 +117,7 @@ func (d *deps) openDriftCheck(ctx context.Context) (function, error) {
 	}
 	checker := &drift.Checker{
 		Desk: job.Desk{Outbox: d.outbox, Logger: d.log, Now: d.now, Budget: driftcheck.Budget},
-		DB:   d.db, Registry: s, Embedder: embedding.NewEmbedder(model, nil, d.log), Policies: domain.InForce().Policies,
+		DB:   d.db, Registry: s, Embedder: embedding.NewEmbedder(model, nil, d.log),
 	}
 	if d.cfg.DeadSubscription != "" {
 		checker.Letters = d.letters.Count

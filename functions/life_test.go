@@ -263,9 +263,9 @@ func TestTenantsDoNotSeeEachOther(t *testing.T) {
 	for _, parent := range []domain.ID{made.ID, absent} {
 		a := s.post(t, globex, skills, `{"name":"x","description":"x","category":"technical","parent_id":"`+string(parent)+`"}`)
 		require.Equal(t, 422, a.status)
-		require.Equal(t, []domain.Violation{domain.UnknownReferenceViolation(domain.Ref{
+		require.Equal(t, domain.Founding().Advised([]domain.Violation{domain.UnknownReferenceViolation(domain.Ref{
 			Kind: domain.KindSkill, Field: "/parent_id", Rule: domain.RuleParent,
-		})}, a.problem(t).Violations)
+		})}), a.problem(t).Violations)
 	}
 }
 

@@ -27,7 +27,7 @@ func TestThePromise(t *testing.T) {
 	certified := report.Agent.Certification
 	require.NotNil(t, certified)
 	require.Equal(t, b.genesis.Author(), certified.Author)
-	require.Equal(t, domain.InForce().Hash(), certified.Constitution.String())
+	require.Equal(t, domain.Founding().Hash(), certified.Constitution.String())
 	require.Equal(t, domain.ChecklistInForce().Hash(), certified.Checklist)
 	require.True(t, certified.HasChecklist, "the list that it was judged by can be read")
 	for _, part := range []string{"Weld agent", "certified by ", b.genesis.Author(), "Weld skill", "Weld role", "Weld industry"} {

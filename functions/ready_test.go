@@ -69,8 +69,8 @@ func TestReadyFails(t *testing.T) {
 			k.admin(t, `DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`)
 		}, []string{"schema"}, 201},
 		"another constitution": {func(t *testing.T, k *kit) {
-			k.admin(t, `INSERT INTO constitution (sha256, document, version, enacted_at) VALUES (sha256('{}'), '{}', '2', now() + interval '1 hour')`)
-		}, []string{"constitution"}, 201},
+			k.EnactDocument(t, []byte(`{}`))
+		}, []string{"constitution"}, 503},
 		"key retired": {func(t *testing.T, k *kit) { k.retire(t, domain.UseAmendment) }, []string{"keys"}, 503},
 		"database away": {func(t *testing.T, k *kit) {
 			k.close(t)

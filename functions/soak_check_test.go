@@ -98,7 +98,7 @@ func (c checker) chains(t *testing.T) (found []string) {
 			found = append(found, fmt.Sprintf("key %s: %v", ofKeys[i].Record.EntityID, fault))
 		}
 	}
-	known := func(h ledger.Hash) bool { return h == ledger.Hash(domain.InForce().Sum()) }
+	known := func(h ledger.Hash) bool { return h == ledger.Hash(domain.Founding().Sum()) }
 	for id, chain := range chains {
 		amendments := make([]ledger.Amendment, len(chain))
 		for i, e := range chain {

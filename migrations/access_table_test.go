@@ -50,6 +50,10 @@ constitution
   operator                  ...+ ..+    ...-   ...-   -
   writer reader embedder certifier auditor drift authenticator
                             ...+ ..-    ...-   ...-   -
+enactment
+  operator                  ...+ ..0    ...-   ...-   -
+  writer reader embedder certifier auditor drift authenticator
+                            ...+ ..-    ...-   ...-   -
 job_role_skill
   writer                    ++0. +-.    ---.   +00.   -
   reader                    ++0. --.    ---.   ---.   -

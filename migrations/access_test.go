@@ -133,6 +133,9 @@ func (w *world) operationalProbes(t *testing.T) map[string]probe {
 		"constitution": {"sha256 = $1", only(digest("{}")), "version = version", func(t *testing.T, q executor, _ class, _ string) (tag, error) {
 			return insertConstitution(t, q, `{"v":2}`)
 		}, []class{platform}},
+		"enactment": {"n = $1", only(0), "seq = seq", func(t *testing.T, q executor, _ class, _ string) (tag, error) {
+			return q.Exec(t.Context(), `INSERT INTO enactment (n, sha256) VALUES (0, $1) ON CONFLICT DO NOTHING`, digest("{}"))
+		}, []class{platform}},
 		"goose_db_version": {"version_id = $1", only(1), "is_applied = is_applied", func(t *testing.T, q executor, _ class, _ string) (tag, error) {
 			return q.Exec(t.Context(), `INSERT INTO goose_db_version (id, version_id, is_applied) VALUES (99, 99, true)`)
 		}, []class{platform}},
@@ -381,7 +384,7 @@ func TestNotEvenASuperuserRemovesHistory(t *testing.T) {
 				code, _ := try(t, tx, "TRUNCATE "+table+" CASCADE")
 				require.Equal(t, appendOnly, code, "truncate %s", table)
 				if !slices.Contains([]string{
-					"entity", "amendment", "opening", "signature_batch", "constitution", "signing_key",
+					"entity", "amendment", "opening", "signature_batch", "constitution", "enactment", "signing_key",
 					"log_entry", "log_tile", "heads", "checkpoint", "log_fork", "tenant_salt", "refusal",
 					"audit_export", "audit_run", "audit_finding",
 				}, table) {

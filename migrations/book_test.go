@@ -253,6 +253,10 @@ func (b *book) introduce(t *testing.T, q executor, use, name string, maySign []s
 func newBook(t *testing.T, q executor) *book {
 	t.Helper()
 	b := &book{keys: map[string]string{}}
+	_, err := insertConstitution(t, q, "constitution")
+	require.NoError(t, err)
+	_, err = q.Exec(t.Context(), `INSERT INTO enactment (n, sha256) VALUES (0, $1)`, digest("constitution"))
+	require.NoError(t, err)
 	b.introduce(t, q, "root", "root", []string{"introduced", "retired", "revoked"})
 	b.introduce(t, q, "amendment", "amendment",
 		[]string{"created", "evolved", "embedded", "moved", "assigned", "drifted", "erased"})

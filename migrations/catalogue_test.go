@@ -74,7 +74,7 @@ func TestCatalogueHasNo(t *testing.T) {
 			AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgtype & 34 = 34
 				AND tgfoid = 'prevent_truncate'::regproc)`,
 		"append-only table without its trigger": `SELECT t FROM unnest(ARRAY['entity', 'amendment', 'opening', 'signature_batch',
-			'constitution', 'skill', 'job_role', 'team', 'agent', 'industry', 'signing_key',
+			'constitution', 'enactment', 'skill', 'job_role', 'team', 'agent', 'industry', 'signing_key',
 			'log_entry', 'heads', 'checkpoint', 'log_fork', 'tenant_salt', 'refusal', 'audit_export', 'audit_finding', 'drift_finding']) t
 			WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t::regclass AND tgtype & 16 = 16
 				AND tgfoid = 'prevent_audit_column_updates'::regproc)`,

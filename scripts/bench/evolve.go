@@ -63,10 +63,10 @@ func measureEvolve(ctx context.Context, w *world) ([]Row, error) {
 // judged is what Validate means: the rules of the kind and of form, and L0 on
 // the newest amendment.
 func judged(e domain.Entity, a ledger.Amendment) error {
-	if broken := domain.Validate(e, domain.Known{}); len(broken) > 0 {
+	if broken := domain.Founding().Validate(e, domain.Known{}); len(broken) > 0 {
 		return fmt.Errorf("the typical skill breaks %s", broken[0].Rule)
 	}
-	if r := domain.L0(domain.Evidence{Entity: e, Complete: true, Links: []domain.Link{linkOf(a)}}); !r.Passed() {
+	if r := domain.Founding().L0(domain.Evidence{Entity: e, Complete: true, Links: []domain.Link{linkOf(a)}}); !r.Passed() {
 		return fmt.Errorf("the typical skill breaks L0: %+v", r.Outcomes)
 	}
 	return nil
@@ -79,7 +79,7 @@ func (w *world) evolved(sealer ledger.Sealer, before domain.Entity, change domai
 	if err != nil {
 		return err
 	}
-	if broken := domain.Validate(after, domain.Known{}); len(broken) > 0 {
+	if broken := domain.Founding().Validate(after, domain.Known{}); len(broken) > 0 {
 		return fmt.Errorf("the changed skill breaks %s", broken[0].Rule)
 	}
 	after = after.Settled(change.Name())
@@ -103,7 +103,7 @@ func (w *world) evolved(sealer ledger.Sealer, before domain.Entity, change domai
 		},
 		linkOf(sealed[0]),
 	}
-	if r := domain.L0(domain.Evidence{Entity: after, Links: links}); !r.Passed() {
+	if r := domain.Founding().L0(domain.Evidence{Entity: after, Links: links}); !r.Passed() {
 		return fmt.Errorf("the changed skill breaks L0: %+v", r.Outcomes)
 	}
 	return nil

@@ -74,7 +74,7 @@ func repeated(n int, f func() error) arm {
 
 // hashed judges an entity and commits to its state.
 func hashed(e domain.Entity) ([]byte, error) {
-	if broken := domain.Validate(e, domain.Known{}); len(broken) > 0 {
+	if broken := domain.Founding().Validate(e, domain.Known{}); len(broken) > 0 {
 		return nil, fmt.Errorf("the typical skill breaks %s", broken[0].Rule)
 	}
 	state, err := e.State()
@@ -150,7 +150,7 @@ func introduce(root, key keys.Key, use domain.KeyUse) (ledger.Amendment, error) 
 	if err != nil {
 		return ledger.Amendment{}, err
 	}
-	sealer := ledger.Sealer{Origin: origin, Constitution: domain.InForce().Sum(), KeyID: root.ID(), Signer: root, Now: time.Now}
+	sealer := ledger.Sealer{Origin: origin, Constitution: domain.Founding().Sum(), KeyID: root.ID(), Signer: root, Now: time.Now}
 	sealed, err := sealer.Seal([]ledger.Draft{{
 		EntityID: string(id), EntityType: "signing_key", GovernanceAgentID: domain.KeyringAgent, Author: "system/keys",
 		Change: domain.ChangeIntroduced, Seq: 1, State: state,

@@ -50,7 +50,7 @@ func (w *world) request() registry.Request {
 
 func (w *world) sealer(signer crypto.Signer) ledger.Sealer {
 	return ledger.Sealer{
-		Origin: origin, Constitution: domain.InForce().Sum(), KeyID: w.signer.ID(), Signer: signer, Now: time.Now,
+		Origin: origin, Constitution: domain.Founding().Sum(), KeyID: w.signer.ID(), Signer: signer, Now: time.Now,
 	}
 }
 

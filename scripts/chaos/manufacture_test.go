@@ -142,7 +142,7 @@ func (f *factory) bear(t *testing.T, agents int) {
 	c, err := registry.NewCertifier(registry.Config{
 		DB: f.Open(t, "plant_certifier", 1), Keys: f.Secrets.Hold(keys.Pinned(f.Keys[domain.UseCertification]), time.Now),
 		Origin: harness.Origin, Log: slog.New(slog.DiscardHandler),
-	}, domain.InForce().Policies)
+	})
 	require.NoError(t, err)
 	done, err := c.DecideAll(t.Context(), registry.Request{Who: f.genesis, Route: "chaos", Key: uuid.NewString()}, decisions)
 	require.NoError(t, err)

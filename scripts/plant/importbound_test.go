@@ -56,7 +56,7 @@ func newBound(t *testing.T, s *running) *bound {
 		key, err = readKey(k.SPKI, k.KeyID)
 		require.NoError(t, err)
 		b.sealer = ledger.Sealer{
-			Origin: settings.Origin, Constitution: domain.InForce().Sum(), KeyID: k.KeyID, Signer: rawrows.Unsigned{Key: key}, Now: time.Now,
+			Origin: settings.Origin, Constitution: domain.Founding().Sum(), KeyID: k.KeyID, Signer: rawrows.Unsigned{Key: key}, Now: time.Now,
 		}
 	}
 	require.NotEmpty(t, b.sealer.KeyID)

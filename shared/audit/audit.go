@@ -168,25 +168,25 @@ func entriesOf(k store.Kept, size int64) []ledger.Entry {
 	return entries
 }
 
-// rules are the constitutions that the ledger has and this binary can judge by.
-func (a *Auditor) rules(ctx context.Context) (map[ledger.Hash]bool, error) {
+// rules are the constitutions that the ledger has; those that this build cannot
+// judge by are zero.
+func (a *Auditor) rules(ctx context.Context) (map[ledger.Hash]domain.Constitution, error) {
 	enacted, err := a.DB.Constitutions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	known := map[ledger.Hash]bool{}
+	known := map[ledger.Hash]domain.Constitution{}
 	for _, document := range enacted {
-		known[ledger.HashOf(document)] = false
-	}
-	for _, c := range domain.Constitutions() {
-		if sum := ledger.Hash(c.Sum()); hasKey(known, sum) {
-			known[sum] = true
+		c, err := domain.ReadConstitution(document)
+		if err != nil {
+			c = domain.Constitution{} // known, and of another build: its rules are not judged here
 		}
+		known[ledger.HashOf(document)] = c
 	}
 	return known, nil
 }
 
-func hasKey(m map[ledger.Hash]bool, h ledger.Hash) bool { _, ok := m[h]; return ok }
+func hasKey(m map[ledger.Hash]domain.Constitution, h ledger.Hash) bool { _, ok := m[h]; return ok }
 
 // Stopped returns the finding of a log that is not what was published, none if all is
 // well.

@@ -14,7 +14,7 @@ type examination struct {
 	kept      store.Kept
 	ring      *ledger.Keyring
 	keyFaults map[ledger.Hash]*ledger.Fault
-	rules     map[ledger.Hash]bool
+	rules     map[ledger.Hash]domain.Constitution
 	size      int64
 
 	owner, kind string
@@ -111,7 +111,7 @@ func (x *examination) chain(entries []ledger.Entry, faults []*ledger.Fault) {
 // has them: the rules of form and of its kind, and who may own and author (L0-01).
 func (x *examination) state(e ledger.Entry) {
 	r := e.Record
-	if e.Opening == nil || e.Opening.Hash() != r.StateHash || r.EntityType == string(domain.KindSigningKey) || !x.rules[r.Constitution] {
+	if e.Opening == nil || e.Opening.Hash() != r.StateHash || r.EntityType == string(domain.KindSigningKey) || x.rules[r.Constitution].IsZero() {
 		return
 	}
 	entity, err := domain.ReadState(domain.Kind(r.EntityType), domain.ID(r.EntityID), r.GovernanceAgentID, e.Opening.State)
@@ -119,16 +119,31 @@ func (x *examination) state(e ledger.Entry) {
 		x.add(ReasonStateUnread, r.Seq, "a state of a "+r.EntityType, "another form")
 		return
 	}
-	for _, v := range domain.Validate(entity, domain.Known{}) {
+	law := x.rules[r.Constitution]
+	for _, v := range law.Validate(entity, domain.Known{}) {
+		if notes(r.Change) || !entity.Living() {
+			break // it took note of what may have been broken already
+		}
 		x.add(ReasonRuleViolated, r.Seq, v.Rule, v.Field)
 	}
-	report := domain.L0(domain.Evidence{Entity: entity, Links: []domain.Link{{
+	report := law.L0(domain.Evidence{Entity: entity, Links: []domain.Link{{
 		Seq: r.Seq, GovernanceAgentID: r.GovernanceAgentID, Author: r.Author, Change: r.Change, Hash: e.Hash, Recomputes: true,
 	}}})
 	for _, o := range report.Outcomes {
 		if o.Rule == domain.RuleOwnership && !o.Passed {
 			x.add(ReasonRuleViolated, r.Seq, o.Rule, o.Message)
 		}
+	}
+}
+
+// notes reports whether a change only takes note of an entity: it is recorded
+// whatever the entity breaks. See registry's judged.
+func notes(change string) bool {
+	switch change {
+	case domain.ChangeEmbedded, domain.ChangeDrifted, domain.ChangeReattested, domain.ChangeErased, domain.ChangeRejected, domain.ChangeDecertified:
+		return true
+	default:
+		return false
 	}
 }
 

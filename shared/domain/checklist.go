@@ -41,7 +41,7 @@ func (p Point) concerns(k Kind) bool {
 //go:embed checklist/1.json
 var checklist1 []byte
 
-// checklists parses the documents once; see versions.
+// checklists parses the documents once; see documents.
 var checklists = sync.OnceValue(func() []Checklist {
 	parsed, err := parseChecklist(checklist1)
 	if err != nil {
@@ -85,13 +85,16 @@ func (c Checklist) Hash() string { return c.hash }
 // signed state and its row say it is, its whole chain, and what it names. What
 // takes a hash, a signature or the database to find out is found out before.
 type Dossier struct {
-	Entity       Entity
-	Row          Row
-	Chain        []Page        // whole, oldest first
-	References   map[ID]Entity // what it names, as it stands; without what is absent or hidden from its owner
-	Members      []Entity      // a team's living agents
-	Constitution [32]byte      // in force in the ledger
-	Decider      string        // "<governance agent>/<principal>"; "" where no person decides
+	Entity     Entity
+	Row        Row
+	Chain      []Page        // whole, oldest first
+	References map[ID]Entity // what it names, as it stands; without what is absent or hidden from its owner
+	Members    []Entity      // a team's living agents
+	Decider    string        // "<governance agent>/<principal>"; "" where no person decides
+
+	Law           Constitution // that it is judged by
+	Constitution  [32]byte     // in force in the ledger
+	Constitutions [][32]byte   // that the ledger knows
 }
 
 // Row is what the database's columns say of an entity beside its states.

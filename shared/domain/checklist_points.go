@@ -232,7 +232,7 @@ func l0(rule string) func(Dossier) string {
 		for _, p := range d.Chain {
 			ev.Links = append(ev.Links, p.Link)
 		}
-		for _, o := range L0(ev).Outcomes {
+		for _, o := range d.Law.L0(ev).Outcomes {
 			if o.Rule == rule {
 				return o.Message
 			}
@@ -242,7 +242,7 @@ func l0(rule string) func(Dossier) string {
 }
 
 func exportFault(d Dossier) string {
-	if d.Constitution != InForce().Sum() {
+	if d.Constitution != d.Law.Sum() {
 		return "the ledger has another constitution in force than this build holds"
 	}
 	return l0("L0-05")(d)
@@ -252,7 +252,7 @@ func exportFault(d Dossier) string {
 func rules(prefix string) func(Dossier) string {
 	return func(d Dossier) string {
 		var said []string
-		for _, v := range Validate(d.Entity, Known{}) {
+		for _, v := range d.Law.Validate(d.Entity, Known{}) {
 			if strings.HasPrefix(v.Rule, prefix) {
 				said = append(said, v.Rule+" "+v.Field+": "+v.Message)
 			}
@@ -263,7 +263,7 @@ func rules(prefix string) func(Dossier) string {
 
 func constitutionFault(d Dossier) string {
 	return every("was recorded under a constitution that nobody knows", func(p Page) bool {
-		return slices.ContainsFunc(versions(), func(c Constitution) bool { return c.Sum() == p.Constitution })
+		return slices.Contains(d.Constitutions, p.Constitution)
 	})(d)
 }
 

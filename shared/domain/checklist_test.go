@@ -40,7 +40,8 @@ func sound() domain.Dossier {
 		return domain.Entity{ID: id, GovernanceAgentID: "acme", Facts: f, Governed: domain.Governed{Status: s}}
 	}
 	d := domain.Dossier{
-		Constitution: domain.InForce().Sum(), Decider: "board/genesis",
+		Law: domain.Founding(), Constitution: domain.Founding().Sum(), Constitutions: [][32]byte{domain.Founding().Sum()},
+		Decider: "board/genesis",
 		References: map[domain.ID]domain.Entity{
 			skill: known(skill, domain.Skill{Name: "Welding"}, domain.Active), role: known(role, domain.JobRole{Name: "Welder"}, domain.Certified),
 			industry: known(industry, domain.Industry{Name: "Ships"}, domain.Draft), team: known(team, domain.Team{Name: "Yard", JobRoleID: role}, domain.Draft),
@@ -57,7 +58,7 @@ func sound() domain.Dossier {
 	} {
 		p := domain.Page{
 			EntityID: id, EntityType: domain.KindAgent, RecordedAt: bornAt.Add(time.Duration(i) * time.Minute), State: &step.state,
-			Constitution: domain.InForce().Sum(),
+			Constitution: domain.Founding().Sum(),
 			Parses:       true, Signed: true, KeyMay: true, KeyStands: true, Opened: true, Opens: true, Readable: true, Logged: true,
 		}
 		p.Link = domain.Link{Seq: int64(i + 1), GovernanceAgentID: "acme", Author: "acme/author", Change: step.change, Recomputes: true}

@@ -58,7 +58,7 @@ func TestL1(t *testing.T) {
 		many[i] = newID(t)
 	}
 	for _, f := range []domain.Facts{skill, role, team, agent, industry} {
-		require.Empty(t, domain.Validate(domain.Born(id, "acme", f, domain.Settable{}), domain.Known{}), "%s", f.Kind())
+		require.Empty(t, domain.Founding().Validate(domain.Born(id, "acme", f, domain.Settable{}), domain.Known{}), "%s", f.Kind())
 	}
 	for name, c := range map[string]struct {
 		facts domain.Facts
@@ -84,7 +84,7 @@ func TestL1(t *testing.T) {
 		"agent without name":            {domain.Agent{SkillID: id, JobRoleID: id, IndustryID: id}, "FORM-NAME /name"},
 		"industry without name":         {domain.Industry{}, "L1-INDUSTRY-01 /name"},
 	} {
-		v := domain.Validate(domain.Born(newID(t), "acme", c.facts, domain.Settable{}), domain.Known{})
+		v := domain.Founding().Validate(domain.Born(newID(t), "acme", c.facts, domain.Settable{}), domain.Known{})
 		require.Equal(t, []string{c.want}, rules(v), name)
 		require.NotEmpty(t, v[0].Remediation, name)
 		require.NotEmpty(t, v[0].Message, name)
@@ -111,27 +111,27 @@ func TestL1WithEverythingKnown(t *testing.T) {
 	foreignTeam := domain.Born(team.ID, "acme", domain.Team{Name: "t", JobRoleID: newID(t)}, domain.Settable{})
 	wrongKind := domain.Born(skill.ID, "acme", domain.Industry{Name: "i"}, domain.Settable{})
 
-	require.Empty(t, domain.Validate(role, known(skill)))
-	require.Equal(t, []string{"L1-JOBROLE-01 /required_skills/0"}, rules(domain.Validate(role, known(other))))
-	require.Equal(t, []string{"L1-JOBROLE-01 /required_skills/0"}, rules(domain.Validate(role, known(archived))))
-	require.Equal(t, []string{"L1-JOBROLE-01 /required_skills/0"}, rules(domain.Validate(role, known(wrongKind))))
-	require.Empty(t, domain.Validate(agent, known(skill, role, industry, team)))
-	require.Equal(t, []string{"L1-TEAM-03 /team_id"}, rules(domain.Validate(agent, known(skill, role, industry, foreignTeam))))
-	require.Equal(t, []string{"L1-AGENT-03 /industry_id"}, rules(domain.Validate(agent, known(skill, role, team))))
+	require.Empty(t, domain.Founding().Validate(role, known(skill)))
+	require.Equal(t, []string{"L1-JOBROLE-01 /required_skills/0"}, rules(domain.Founding().Validate(role, known(other))))
+	require.Equal(t, []string{"L1-JOBROLE-01 /required_skills/0"}, rules(domain.Founding().Validate(role, known(archived))))
+	require.Equal(t, []string{"L1-JOBROLE-01 /required_skills/0"}, rules(domain.Founding().Validate(role, known(wrongKind))))
+	require.Empty(t, domain.Founding().Validate(agent, known(skill, role, industry, team)))
+	require.Equal(t, []string{"L1-TEAM-03 /team_id"}, rules(domain.Founding().Validate(agent, known(skill, role, industry, foreignTeam))))
+	require.Equal(t, []string{"L1-AGENT-03 /industry_id"}, rules(domain.Founding().Validate(agent, known(skill, role, team))))
 
 	crew := known(role)
-	require.Equal(t, []string{"L1-TEAM-01 /agents"}, rules(domain.Validate(team, crew)))
+	require.Equal(t, []string{"L1-TEAM-01 /agents"}, rules(domain.Founding().Validate(team, crew)))
 	crew.Members = []domain.Entity{agent}
-	require.Empty(t, domain.Validate(team, crew))
+	require.Empty(t, domain.Founding().Validate(team, crew))
 	stranger := domain.Born(newID(t), "acme", domain.Agent{Name: "b", SkillID: skill.ID, JobRoleID: newID(t), IndustryID: industry.ID}, domain.Settable{})
 	crew.Members = append(crew.Members, stranger)
-	require.Equal(t, []string{"L1-TEAM-03 /agents/1"}, rules(domain.Validate(team, crew)))
+	require.Equal(t, []string{"L1-TEAM-03 /agents/1"}, rules(domain.Founding().Validate(team, crew)))
 
 	child := aSkill(t)
 	child.Governed.ParentID = role.ID
-	require.Equal(t, []string{"FORM-PARENT /parent_id"}, rules(domain.Validate(child, known(role))))
+	require.Equal(t, []string{"FORM-PARENT /parent_id"}, rules(domain.Founding().Validate(child, known(role))))
 	child.Governed.ParentID = child.ID
-	require.Equal(t, []string{"FORM-PARENT /parent_id"}, rules(domain.Validate(child, known(child))))
+	require.Equal(t, []string{"FORM-PARENT /parent_id"}, rules(domain.Founding().Validate(child, known(child))))
 	refs := child.Refs()
 	require.Equal(t, domain.KindSkill, refs[0].Kind)
 }
@@ -159,7 +159,7 @@ func TestForm(t *testing.T) {
 		"parent id":       {domain.Settable{ParentID: "nobody"}, "FORM-ID /parent_id"},
 	} {
 		e := domain.Born(newID(t), "acme", domain.Industry{Name: "i"}, c.set)
-		require.Equal(t, []string{c.want}, rules(domain.Validate(e, domain.Known{})), name)
+		require.Equal(t, []string{c.want}, rules(domain.Founding().Validate(e, domain.Known{})), name)
 	}
 }
 

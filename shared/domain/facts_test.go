@@ -126,7 +126,7 @@ func TestErrors(t *testing.T) {
 
 func TestConstitutionDocument(t *testing.T) {
 	t.Parallel()
-	c := domain.InForce()
+	c := domain.Founding()
 	require.NotEmpty(t, c.Document())
 	c.Document()[0] = 'x'
 	require.Equal(t, byte('{'), c.Document()[0], "the document is handed out as a copy")

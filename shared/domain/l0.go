@@ -52,9 +52,22 @@ func (r Report) Passed() bool {
 	return len(r.Outcomes) > 0
 }
 
-// L0 judges the five foundational rules against the record itself.
-func L0(ev Evidence) Report {
-	r := Report{Constitution: InForce().Hash()}
+// L0 judges the five foundational rules against the record itself, with what the
+// constitution advises about those that are broken.
+func (c Constitution) L0(ev Evidence) Report {
+	r := L0(ev, c.Hash())
+	for i, o := range r.Outcomes {
+		if !o.Passed {
+			r.Outcomes[i].Remediation = c.rule(o.Rule).Remediation
+		}
+	}
+	return r
+}
+
+// L0 judges the five foundational rules, which are in every constitution: the hash
+// says by which one.
+func L0(ev Evidence, constitution string) Report {
+	r := Report{Constitution: constitution}
 	for _, check := range []struct {
 		rule  string
 		fault func(Evidence) string
@@ -66,9 +79,6 @@ func L0(ev Evidence) Report {
 	} {
 		o := Outcome{Rule: check.rule, Message: check.fault(ev)}
 		o.Passed = o.Message == ""
-		if !o.Passed {
-			o.Remediation = remediation(check.rule)
-		}
 		r.Outcomes = append(r.Outcomes, o)
 	}
 	return r.exportable()
@@ -167,7 +177,6 @@ func (r Report) exportable() Report {
 	}
 	if !o.Passed {
 		o.Message = "the compliance result cannot be exported"
-		o.Remediation = remediation("L0-05")
 	}
 	r.Outcomes = append(r.Outcomes, o)
 	return r

@@ -28,7 +28,7 @@ func evidence(t *testing.T) domain.Evidence {
 // TestL0 breaks each of the five rules, in each way, one at a time.
 func TestL0(t *testing.T) {
 	t.Parallel()
-	clean := domain.L0(evidence(t))
+	clean := domain.Founding().L0(evidence(t))
 	require.True(t, clean.Passed(), "%+v", clean)
 	require.Len(t, clean.Outcomes, 5)
 	successor := aSkill(t)
@@ -55,7 +55,7 @@ func TestL0(t *testing.T) {
 	} {
 		ev := evidence(t)
 		c.change(&ev)
-		report := domain.L0(ev)
+		report := domain.Founding().L0(ev)
 		var failed []string
 		for _, o := range report.Outcomes {
 			if !o.Passed {
@@ -84,15 +84,15 @@ func TestL0Allows(t *testing.T) {
 	} {
 		ev := evidence(t)
 		change(&ev)
-		require.True(t, domain.L0(ev).Passed(), name)
+		require.True(t, domain.Founding().L0(ev).Passed(), name)
 	}
 }
 
 func TestL0IsExportable(t *testing.T) {
 	t.Parallel()
-	b, err := json.Marshal(domain.L0(evidence(t)))
+	b, err := json.Marshal(domain.Founding().L0(evidence(t)))
 	require.NoError(t, err)
-	require.Contains(t, string(b), domain.InForce().Hash())
+	require.Contains(t, string(b), domain.Founding().Hash())
 	for _, rule := range []string{"L0-01", "L0-02", "L0-03", "L0-04", "L0-05"} {
 		require.Contains(t, string(b), rule)
 	}
@@ -136,7 +136,7 @@ func TestSigningKeys(t *testing.T) {
 		KeyID: strings.Repeat("ab", 32), SPKI: "AAAA", Use: domain.UseAmendment, MaySign: domain.DefaultMaySign(domain.UseAmendment),
 	}
 	e := domain.Introduced(newID(t), key)
-	require.Empty(t, domain.Validate(e, domain.Known{}))
+	require.Empty(t, domain.Founding().Validate(e, domain.Known{}))
 	require.Equal(t, "keyring", e.GovernanceAgentID)
 	require.NotContains(t, key.MaySign, domain.ChangeErased)
 
@@ -146,7 +146,7 @@ func TestSigningKeys(t *testing.T) {
 	} {
 		bad := key
 		bad.Use, bad.MaySign = use, []string{change}
-		require.Equal(t, []string{"KEY-USE /may_sign"}, rules(domain.Validate(domain.Introduced(newID(t), bad), domain.Known{})), use)
+		require.Equal(t, []string{"KEY-USE /may_sign"}, rules(domain.Founding().Validate(domain.Introduced(newID(t), bad), domain.Known{})), use)
 	}
 
 	retired, err := domain.EndKey{Reason: "rotation"}.Apply(e)

@@ -165,7 +165,8 @@ func TestEvolveKeepsKindAndIndustry(t *testing.T) {
 	var refused *domain.Error
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "L1-AGENT-04", refused.Violations[0].Rule)
-	require.NotEmpty(t, refused.Violations[0].Remediation)
+	advised := domain.Founding().Advised(refused.Violations)
+	require.NotEmpty(t, advised[0].Remediation, "the constitution says what to do")
 }
 
 func TestBreaking(t *testing.T) {

@@ -57,8 +57,7 @@ func (k Known) lacks(r Ref) bool {
 	return !ok || e.Kind() != r.Kind || !e.Living()
 }
 
-// violations collects what rules say; each finds its remediation in the
-// constitution.
+// violations collects what rules say.
 type violations []Violation
 
 func (v *violations) unless(ok bool, rule, field, message string) {
@@ -68,10 +67,10 @@ func (v *violations) unless(ok bool, rule, field, message string) {
 	*v = append(*v, Broken(rule, field, message))
 }
 
-// Broken makes a violation, with the remediation that the constitution in force
-// gives for the rule.
+// Broken makes a violation. What to do about it, the constitution in force says
+// where the refusal is answered: see Constitution.Advised.
 func Broken(rule, field, message string) Violation {
-	return Violation{Rule: rule, Field: field, Message: message, Remediation: remediation(rule)}
+	return Violation{Rule: rule, Field: field, Message: message}
 }
 
 func (v *violations) atMost(limit int, s, field string) {
@@ -104,9 +103,20 @@ func UnknownReferenceViolation(r Ref) Violation {
 
 func filled(s string) bool { return strings.TrimSpace(s) != "" }
 
-// Validate checks an entity's state against every L1 rule of its kind and the
-// rules of form. It does not look at the chain: that is L0.
-func Validate(e Entity, k Known) []Violation {
+// Validate checks an entity's state against the constitution: every L1 rule of its
+// kind, the rules of form, and the document's own checks. A rule that the document
+// leaves out is not asked. It does not look at the chain: that is L0.
+func (c Constitution) Validate(e Entity, k Known) []Violation {
+	v := formed(e, k)
+	if len(v) > 0 {
+		v = slices.DeleteFunc(v, func(one Violation) bool { return !c.asks(one.Rule, e.Kind()) })
+	}
+	c.broken(e, &v)
+	return c.Advised(v)
+}
+
+// formed is what code says of an entity's state.
+func formed(e Entity, k Known) violations {
 	v := violations(e.Facts.Check(k))
 	g := e.Governed
 	v.unless(g.Visibility == Private || g.Visibility == Public, RuleVisibility, "/visibility", "visibility is private or public")

@@ -60,7 +60,6 @@ type Checker struct {
 	DB       *store.DB // as plant_drift
 	Registry *registry.Service
 	Embedder *embedding.Embedder // without a cache: a cache can be written to by others
-	Policies domain.Policies
 	// Letters counts the dead letters; nil: they are not counted.
 	Letters func(context.Context) (int64, error)
 }
@@ -136,6 +135,10 @@ func (c *Checker) step(ctx context.Context, run store.DriftRun, handOn bool) (st
 
 func (c *Checker) tryStep(ctx context.Context, run store.DriftRun, handOn bool) (store.DriftRun, error) {
 	n := &notes{Step: store.Step{From: run, Phase: run.Phase, Position: run.Position, Counts: map[string]map[string]int64{}}}
+	var err error
+	if n.law, err = c.Registry.Law(ctx); err != nil {
+		return run, err
+	}
 	if err := c.look(ctx, run, n); err != nil {
 		return run, err
 	}
@@ -146,7 +149,7 @@ func (c *Checker) tryStep(ctx context.Context, run store.DriftRun, handOn bool) 
 		}
 		n.Events = append(n.Events, more)
 	}
-	if err := c.Registry.Record(ctx, registry.Request{Who: registry.System(worker)}, n.changes, &n.Step); err != nil {
+	if err := c.Registry.Record(ctx, registry.Request{Who: registry.System(worker)}, n.law, n.changes, &n.Step); err != nil {
 		return run, err
 	}
 	c.Announce(ctx, n.Events)
@@ -157,6 +160,7 @@ func (c *Checker) tryStep(ctx context.Context, run store.DriftRun, handOn bool) 
 // notes are what a chunk finds and does.
 type notes struct {
 	store.Step
+	law     domain.Constitution // that it judges by
 	changes []registry.Found
 }
 
@@ -194,7 +198,7 @@ func (c *Checker) look(ctx context.Context, run store.DriftRun, n *notes) error 
 		list, err = c.DB.EmbeddedBehind(ctx, owner, run.Position, chunk)
 		judge, then = c.vectors, store.PhaseConstitution
 	case store.PhaseConstitution:
-		list, err = c.DB.OutdatedBehind(ctx, owner, run.Position, chunk, domain.InForce().Sum())
+		list, err = c.DB.OutdatedBehind(ctx, owner, run.Position, chunk, n.law.Sum())
 		judge, then = c.constitution, store.PhaseCertifications
 	case store.PhaseCertifications:
 		list, err = c.DB.EndingBehind(ctx, owner, run.Position, chunk, now.Add(endingWithin))

@@ -62,7 +62,7 @@ func (c *Checker) vector(one store.Candidate, fresh store.Vector, n *notes) erro
 	}
 	stability := Stability(one.Vector.Values, fresh.Values)
 	switch {
-	case stability <= c.Policies.DriftStabilityPPM:
+	case stability <= n.law.Policies.DriftStabilityPPM:
 		mend.Change = domain.Regenerate{Embedding: made, StabilityPPM: stability, At: domain.Time(c.Now().UTC().Truncate(time.Microsecond))}
 		n.changes = append(n.changes, mend)
 		return n.found(e, e.Kind(), ReasonVectorDrifted, "Its vector had drifted from its text and was made again.", &stability)
@@ -104,7 +104,7 @@ func (c *Checker) constitution(_ context.Context, list []store.Candidate, n *not
 	for i, one := range list {
 		entities[i] = one.Entity
 	}
-	pass, short := registry.Reconsider(entities, c.Now())
+	pass, short := registry.Reconsider(n.law, entities, c.Now())
 	for _, e := range pass {
 		n.count(e.GovernanceAgentID, FigureReaffirm, 1)
 	}

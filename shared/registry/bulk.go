@@ -58,6 +58,13 @@ func (s *Service) CreateAll(ctx context.Context, req Request, kind domain.Kind, 
 	if b, err := s.recallBulk(ctx, req); !errors.Is(err, errUnknownKey) {
 		return b, err
 	}
+	if _, err := s.law.Refresh(ctx); err != nil { // an item that is refused has no write that would say so
+		return Bulk{}, err
+	}
+	return underLaw(ctx, s, req, func(req Request) (Bulk, error) { return s.createAll(ctx, req, kind, items) })
+}
+
+func (s *Service) createAll(ctx context.Context, req Request, kind domain.Kind, items []Candidate) (Bulk, error) {
 	var err error
 	for range bulkAttempts {
 		var b Bulk
@@ -88,6 +95,9 @@ func beaten(err error) bool {
 func (s *Service) tryAll(ctx context.Context, req Request, kind domain.Kind, items []Candidate) (Bulk, error) {
 	b := Bulk{Outcomes: make([]Outcome, len(items)), Validated: req.ValidateOnly}
 	plans, at, err := s.judgeAll(ctx, req, kind, items, b.Outcomes)
+	for i := range b.Outcomes {
+		req.law.Advised(b.Outcomes[i].Violations)
+	}
 	w := store.Write{Tenant: req.Who.GovernanceAgent, Principal: req.Who.ID}
 	if err == nil && req.ValidateOnly {
 		err = s.db.Check(ctx, w)
@@ -210,7 +220,7 @@ func born(req Request, item Candidate) (plan, error) {
 		return plan{}, err
 	}
 	e := domain.Born(id, req.Who.GovernanceAgent, item.Facts, item.Settable)
-	if broken := domain.Validate(e, domain.Known{}); len(broken) > 0 {
+	if broken := req.law.Validate(e, domain.Known{}); len(broken) > 0 {
 		return plan{}, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the entity would break a rule", Violations: broken}
 	}
 	p := plan{after: e, change: domain.ChangeCreated}

@@ -26,20 +26,19 @@ const decideAttempts = 3
 // and withdraws. What it reads on behalf of a tenant it reads as that tenant's
 // reader; what it judges it reads whole.
 type Certifier struct {
-	service  *Service // as plant_certifier, signing with the certification key
-	readers  *Service
-	policies domain.Policies
+	service *Service // as plant_certifier, signing with the certification key
+	readers *Service
 }
 
 // NewCertifier makes a Certifier. The keys are those of the certification key.
-func NewCertifier(c Config, p domain.Policies) (*Certifier, error) {
+func NewCertifier(c Config) (*Certifier, error) {
 	service, err := New(c)
 	if err != nil {
 		return nil, err
 	}
 	c.DB = c.DB.AsReader()
 	readers, err := New(c)
-	return &Certifier{service: service, readers: readers, policies: p}, err
+	return &Certifier{service: service, readers: readers}, err
 }
 
 // Verdict is what somebody decides about an entity.
@@ -189,7 +188,7 @@ func (c *Certifier) decide(ctx context.Context, req Request, list []Decision, wh
 
 // overtaken reports whether somebody else's write came between the look and ours.
 func overtaken(err error) bool {
-	for _, lost := range []error{store.ErrStale, store.ErrUncertified, store.ErrTeamEmpty, store.ErrDeadlock} {
+	for _, lost := range []error{store.ErrStale, store.ErrUncertified, store.ErrTeamEmpty, store.ErrDeadlock, store.ErrLawOutOfForce} {
 		if errors.Is(err, lost) {
 			return true
 		}
@@ -217,16 +216,16 @@ func (c *Certifier) recall(ctx context.Context, req Request) (DecidedAll, error)
 
 // certification is what a decision to certify records. A date of one's own may be
 // sooner than the policy's, not later.
-func (c *Certifier) certification(req Request, d Decision, a domain.Assessment) (domain.Certification, error) {
+func certification(req Request, d Decision, a domain.Assessment) (domain.Certification, error) {
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	latest := now.AddDate(0, 0, c.policies.RecertifyAfterDays)
+	latest := now.AddDate(0, 0, req.law.Policies.RecertifyAfterDays)
 	expires := latest
 	if !d.ExpiresAt.IsZero() {
 		expires = d.ExpiresAt.UTC().Truncate(time.Microsecond)
 	}
 	if !expires.After(now) || expires.After(latest) {
 		return domain.Certification{}, &domain.Error{Code: domain.CodeRuleViolated, Detail: "a certification ends in the future, and no later than the policy says", Violations: []domain.Violation{{
-			Rule: "POLICY-EXPIRY", Field: "/expires_at", Message: fmt.Sprintf("expires_at is not within the next %d days", c.policies.RecertifyAfterDays),
+			Rule: "POLICY-EXPIRY", Field: "/expires_at", Message: fmt.Sprintf("expires_at is not within the next %d days", req.law.Policies.RecertifyAfterDays),
 			Remediation: "Leave expires_at out, or name a moment before " + latest.Format(time.DateOnly) + ".",
 		}}}
 	}

@@ -23,7 +23,7 @@ func (s *Service) commit(ctx context.Context, req Request, p plan, also ...plan)
 	plans := append([]plan{p}, also...)
 	w := store.Write{Tenant: p.after.GovernanceAgentID, Principal: req.principal(), Receipt: req.Receipt}
 	for _, one := range plans {
-		if broken := domain.Validate(one.after, domain.Known{}); len(broken) > 0 {
+		if broken := judged(req.law, one); len(broken) > 0 {
 			return Written{}, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the entity would break a rule", Violations: broken}
 		}
 		w.References = append(w.References, newRefs(one)...)
@@ -57,6 +57,20 @@ func (s *Service) commit(ctx context.Context, req Request, p plan, also ...plan)
 	}
 	snapshot, err := s.db.Read(ctx, w.Tenant, p.after.ID, plans[0].after.Head.Version)
 	return Written{Snapshot: snapshot}, refusal(err, nil)
+}
+
+// judged is what the constitution says against a change. What only takes note of
+// an entity, or takes it out of use, is not refused for a rule that it breaks
+// already.
+func judged(law domain.Constitution, p plan) []domain.Violation {
+	switch p.change {
+	case domain.ChangeEmbedded, domain.ChangeDrifted, domain.ChangeReattested:
+		return nil
+	}
+	if !p.after.Living() {
+		return nil
+	}
+	return law.Validate(p.after, domain.Known{})
 }
 
 // relate asks the database to hold what only it can: no cycle among parents
@@ -104,6 +118,9 @@ func (s *Service) append(ctx context.Context, req Request, w store.Write, plans 
 	key, err := s.keys.Key(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	if req.law.IsZero() { // nothing was judged by it
+		return underLaw(ctx, s, req, func(req Request) ([]ledger.Amendment, error) { return s.append(ctx, req, w, plans, items) })
 	}
 	amendments, err := s.signAndWrite(ctx, req, w, key, plans, items)
 	if errors.Is(err, store.ErrKeyOutOfForce) {
@@ -154,7 +171,7 @@ func (s *Service) seal(req Request, key keys.Key, plans []plan) ([]ledger.Amendm
 		}
 	}
 	sealer := ledger.Sealer{
-		Origin: s.origin, Constitution: domain.InForce().Sum(), KeyID: key.ID(), Signer: key, Now: time.Now,
+		Origin: s.origin, Constitution: req.law.Sum(), KeyID: key.ID(), Signer: key, Now: time.Now,
 	}
 	amendments, err := sealer.Seal(drafts) // the line that signs
 	if err != nil {
@@ -162,7 +179,7 @@ func (s *Service) seal(req Request, key keys.Key, plans []plan) ([]ledger.Amendm
 	}
 	for i := range plans {
 		plans[i].after.Head = nextHead(plans[i], amendments[i])
-		if r := domain.L0(evidence(plans[i], amendments[i])); !r.Passed() {
+		if r := req.law.L0(evidence(plans[i], amendments[i])); !r.Passed() {
 			return nil, fmt.Errorf("a new amendment breaks L0: %+v", r.Outcomes)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 
 // dossier makes what a checklist is judged on of what the database holds: here
 // records are parsed, states hashed and signatures verified.
-func dossier(f *store.File, law [32]byte) domain.Dossier {
-	d := domain.Dossier{Entity: f.Entity, Row: f.Row, Constitution: law}
+func dossier(f *store.File, law domain.Constitution, known store.Laws) domain.Dossier {
+	d := domain.Dossier{Entity: f.Entity, Row: f.Row, Law: law, Constitution: known.InForce, Constitutions: known.All}
 	keys := map[string]*rsa.PublicKey{}
 	reattested, erased := map[string]bool{}, map[int64]bool{}
 	for _, s := range slices.Backward(f.Seqs) { // what lifts an amendment stands behind it

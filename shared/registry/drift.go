@@ -21,11 +21,15 @@ type Found struct {
 	Vectors []store.Vector
 }
 
-// Record writes what a chunk of the drift check found, all of it or nothing: the
-// changes under one signature, the vectors, and where the run then stands. An entity
-// that changed meanwhile is store.ErrStale, a run that another worker moved on
-// store.ErrMovedOn.
-func (s *Service) Record(ctx context.Context, req Request, found []Found, step *store.Step) error {
+// Law returns the constitution in force now.
+func (s *Service) Law(ctx context.Context) (domain.Constitution, error) { return s.law.Refresh(ctx) }
+
+// Record writes what a chunk of the drift check found by the law it judged by, all of
+// it or nothing: the changes under one signature, the vectors, and where the run then
+// stands. An entity that changed meanwhile, or another law, is store.ErrStale, a run
+// that another worker moved on store.ErrMovedOn.
+func (s *Service) Record(ctx context.Context, req Request, law domain.Constitution, found []Found, step *store.Step) error {
+	req.law = law
 	var plans []plan
 	w := store.Write{Step: step}
 	for _, f := range found {
@@ -40,18 +44,21 @@ func (s *Service) Record(ctx context.Context, req Request, found []Found, step *
 		plans = append(plans, plan{before: &f.Entity, after: next, change: f.Change.Name()})
 	}
 	_, err := s.append(ctx, req, w, plans, nil)
+	if errors.Is(err, store.ErrLawOutOfForce) {
+		return fmt.Errorf("%w: %w", store.ErrStale, err)
+	}
 	if errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrMovedOn) {
 		return err
 	}
 	return refusal(err, nil)
 }
 
-// Reconsider judges entities by the rules in force now, whatever they were judged by
+// Reconsider judges entities by a constitution, whatever they were judged by
 // before: who passes is to be reaffirmed, by Certifier.Reaffirm alone, whose key may
 // say so; the others fall short.
-func Reconsider(list []domain.Entity, now time.Time) (pass []domain.Entity, short []Found) {
+func Reconsider(law domain.Constitution, list []domain.Entity, now time.Time) (pass []domain.Entity, short []Found) {
 	for _, e := range list {
-		broken := domain.Validate(e, domain.Known{})
+		broken := law.Validate(e, domain.Known{})
 		if len(broken) == 0 {
 			pass = append(pass, e)
 			continue
@@ -74,11 +81,17 @@ func Reconsider(list []domain.Entity, now time.Time) (pass []domain.Entity, shor
 // not believed. The receipt of req stands in the same transaction.
 func (c *Certifier) Reaffirm(ctx context.Context, req Request, behind domain.ID) error {
 	return c.once(ctx, req, func() (bool, error) {
-		list, err := c.service.db.OutdatedFor(ctx, behind, ledger.MaxBatch, domain.InForce().Sum())
+		law, err := c.service.law.Refresh(ctx)
 		if err != nil {
 			return false, err
 		}
-		pass, _ := Reconsider(list, time.Now())
+		req := req
+		req.law = law
+		list, err := c.service.db.OutdatedFor(ctx, behind, ledger.MaxBatch, law.Sum())
+		if err != nil {
+			return false, err
+		}
+		pass, _ := Reconsider(law, list, time.Now())
 		plans := make([]plan, len(pass))
 		for i, e := range pass {
 			next, err := domain.Reaffirm{}.Apply(e)

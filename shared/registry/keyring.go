@@ -38,7 +38,7 @@ func KeyUses() []domain.KeyUse {
 // version of a secret wins, and the ledger takes a key once. It returns the
 // secret version of each use.
 func (k Keyring) Ensure(ctx context.Context, progress func(domain.KeyUse)) (map[domain.KeyUse]string, error) {
-	law := domain.InForce()
+	law := domain.Founding()
 	if err := k.DB.Enact(ctx, law.Sum(), law.Document(), law.Version); err != nil {
 		return nil, fmt.Errorf("enact the constitution: %w", err)
 	}

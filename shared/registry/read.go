@@ -6,6 +6,7 @@ import (
 
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/store"
 )
 
@@ -129,7 +130,7 @@ func Compliance(s store.Snapshot) domain.Report {
 			Hash: e.Hash, PrevHash: e.PrevHash, Recomputes: e.Recomputes,
 		})
 	}
-	return domain.L0(ev)
+	return domain.L0(ev, ledger.Hash(s.Entity.Head.Constitution).String())
 }
 
 // unbroken is the longest end of a history whose numbers have no gap.

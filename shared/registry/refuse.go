@@ -35,6 +35,8 @@ func refusal(err error, missing func() []domain.Violation) error {
 		return domain.Refuse(domain.CodeForbidden, "the principal of this token may no longer write")
 	case errors.Is(err, store.ErrReference):
 		return noSuchReference(missing())
+	case errors.Is(err, store.ErrLawOutOfForce):
+		return &domain.Error{Code: domain.CodeUnavailable, Detail: "another constitution was put in force at the same time; try again", Err: err}
 	case errors.Is(err, store.ErrClockSkew), errors.Is(err, store.ErrKeyOutOfForce):
 		return &domain.Error{Code: domain.CodeUnavailable, Detail: "the registry cannot sign now; try again later", Err: err}
 	case errors.As(err, &unavailable):

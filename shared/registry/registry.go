@@ -25,6 +25,7 @@ type Service struct {
 	origin string
 	outbox *event.Outbox
 	log    *slog.Logger
+	law    *Law
 }
 
 // Config is what a Service rests on.
@@ -41,7 +42,7 @@ func New(c Config) (*Service, error) {
 	if err := ledger.CheckOrigin(c.Origin); err != nil {
 		return nil, err
 	}
-	return &Service{db: c.DB, keys: c.Keys, origin: c.Origin, outbox: c.Outbox, log: c.Log}, nil
+	return &Service{db: c.DB, keys: c.Keys, origin: c.Origin, outbox: c.Outbox, log: c.Log, law: NewLaw(c.DB)}, nil
 }
 
 // announceTimeout is what a caller waits at most for an event to be published:
@@ -60,6 +61,8 @@ type Request struct {
 	RequestID    string
 	Traceparent  string
 	Receipt      *store.Receipt // of the event that asked; nil for a caller's own request
+
+	law domain.Constitution // that it is judged by
 }
 
 // System is the platform itself as an author, for the work of one of its
@@ -135,6 +138,10 @@ func (p plan) author(req Request) string {
 // Create makes an entity of any kind; a team comes with its first agents, in the
 // same transaction. A repeat of the request renders what the first one wrote.
 func (s *Service) Create(ctx context.Context, req Request, f domain.Facts, set domain.Settable, agents ...domain.ID) (Written, error) {
+	return underLaw(ctx, s, req, func(req Request) (Written, error) { return s.create(ctx, req, f, set, agents) })
+}
+
+func (s *Service) create(ctx context.Context, req Request, f domain.Facts, set domain.Settable, agents []domain.ID) (Written, error) {
 	id, err := domain.NewID()
 	if err != nil {
 		return Written{}, err
@@ -170,7 +177,7 @@ func (s *Service) Amend(ctx context.Context, req Request, id domain.ID, match le
 	} else if !isUnknownKey(err) {
 		return Written{}, err
 	}
-	w, err := s.amend(ctx, req, id, match, c)
+	w, err := underLaw(ctx, s, req, func(req Request) (Written, error) { return s.amend(ctx, req, id, match, c) })
 	if err == nil {
 		return w, nil
 	}
@@ -227,7 +234,9 @@ func (s *Service) Introduce(ctx context.Context, k domain.SigningKey) (Written, 
 		return Written{}, err
 	}
 	req := Request{Who: System("keys")}
-	return s.commit(ctx, req, plan{after: domain.Introduced(id, k), change: domain.ChangeIntroduced})
+	return underLaw(ctx, s, req, func(req Request) (Written, error) {
+		return s.commit(ctx, req, plan{after: domain.Introduced(id, k), change: domain.ChangeIntroduced})
+	})
 }
 
 // may decides whether a principal may make a change that needs these

@@ -169,9 +169,9 @@ func TestReferences(t *testing.T) {
 		_, evolved := k.Amend(t.Context(), request(k.who, "x"), child, anyVersion, domain.Evolve{Facts: skill("Child"), Settable: set})
 		for _, err := range []error{created, evolved} {
 			refusal := requireCode(t, domain.CodeRuleViolated, err)
-			require.Equal(t, []domain.Violation{domain.UnknownReferenceViolation(domain.Ref{
+			require.Equal(t, domain.Founding().Advised([]domain.Violation{domain.UnknownReferenceViolation(domain.Ref{
 				Kind: domain.KindSkill, Field: "/parent_id", Rule: domain.RuleParent,
-			})}, refusal.Violations)
+			})}), refusal.Violations)
 		}
 	}
 	w := k.amend(t, child, domain.Evolve{Facts: skill("Child"), Settable: domain.Settable{ParentID: mine}})

@@ -23,7 +23,7 @@ type session struct {
 	whole bool // the answer holds the whole checklist
 
 	files    map[domain.ID]*store.File
-	law      [32]byte
+	laws     store.Laws
 	around   store.Surroundings
 	owners   map[domain.ID]string
 	decided  map[domain.ID]domain.Entity // by this session
@@ -69,7 +69,10 @@ func (s *session) read(ctx context.Context) error {
 		// What a caller may not see is not even read: hidden and absent cost the same.
 		ids = slices.DeleteFunc(ids, func(id domain.ID) bool { return s.owners[id] == "" })
 	}
-	if s.files, s.law, err = s.c.service.db.Files(ctx, ids); err != nil {
+	if s.files, s.laws, err = s.c.service.db.Files(ctx, ids); err != nil {
+		return err
+	}
+	if s.req.law, err = s.c.service.law.at(ctx, s.laws.InForce); err != nil {
 		return err
 	}
 	var named []store.Seen
@@ -126,7 +129,7 @@ func (s *session) decideOne(i int) Decided {
 		err = s.examine(i, &out)
 	}
 	if err != nil {
-		out.refuse(err)
+		out.refuse(advised(s.req.law, err))
 	}
 	return out
 }
@@ -144,7 +147,7 @@ func (o *Decided) refuse(err error) {
 func (s *session) examine(i int, out *Decided) error {
 	d := s.list[i]
 	f := s.files[d.ID]
-	if f == nil || !isKind(f.Entity, d.Kind) || s.owners != nil && s.owners[d.ID] == "" {
+	if f == nil || !isKind(f.Entity, d.Kind) || !slices.Contains(domain.Kinds(), f.Entity.Kind()) || s.owners != nil && s.owners[d.ID] == "" {
 		return notFound()
 	}
 	e := f.Entity
@@ -181,7 +184,7 @@ func (s *session) examine(i int, out *Decided) error {
 
 // assess judges the whole checklist, with what this session decided before.
 func (s *session) assess(f *store.File, decides bool) domain.Assessment {
-	dos := dossier(f, s.law)
+	dos := dossier(f, s.req.law, s.laws)
 	e := f.Entity
 	dos.References = map[domain.ID]domain.Entity{}
 	for _, r := range e.Refs() {
@@ -219,7 +222,7 @@ func (s *session) change(e domain.Entity, d Decision, a domain.Assessment, out *
 				Detail: fmt.Sprintf("%d of %d points of the checklist say no", a.Failed, len(a.Points)),
 			}
 		}
-		made, err := s.c.certification(s.req, d, a)
+		made, err := certification(s.req, d, a)
 		if err != nil {
 			return nil, err
 		}

@@ -25,7 +25,7 @@ func (c *Certifier) Settle(ctx context.Context, req Request, id domain.ID) error
 			return false, err
 		}
 		f := s.files[id]
-		if f == nil || !c.leftToPolicy(f) {
+		if f == nil || !leftToPolicy(s.req.law, f) {
 			return false, nil
 		}
 		d, ok := automatic(id, s.assess(f, false))
@@ -64,9 +64,9 @@ func (c *Certifier) once(ctx context.Context, req Request, f func() (bool, error
 }
 
 // leftToPolicy reports whether the system decides about an entity as it stands.
-func (c *Certifier) leftToPolicy(f *store.File) bool {
+func leftToPolicy(law domain.Constitution, f *store.File) bool {
 	e := f.Entity
-	if !slices.Contains(c.policies.AutomaticCertification, e.Kind()) || e.Governed.Status != domain.UnderReview ||
+	if !slices.Contains(law.Policies.AutomaticCertification, e.Kind()) || e.Governed.Status != domain.UnderReview ||
 		e.Governed.AmendmentAlignment == domain.Drifted {
 		return false
 	}

@@ -22,13 +22,14 @@ import (
 
 func (k kit) certifier(t *testing.T, pool int, automatic ...domain.Kind) *registry.Certifier {
 	t.Helper()
-	p := domain.InForce().Policies
-	require.Empty(t, p.AutomaticCertification, "no policy in force leaves a decision to the system")
-	p.AutomaticCertification = automatic
+	require.Empty(t, domain.Founding().Policies.AutomaticCertification, "no founding policy leaves a decision to the system")
+	if len(automatic) > 0 {
+		k.Enact(t, harness.Amended(t, func(c *domain.Constitution) { c.Policies.AutomaticCertification = automatic }))
+	}
 	c, err := registry.NewCertifier(registry.Config{
 		DB: k.Open(t, "plant_certifier", pool), Keys: k.Secrets.Hold(keys.Pinned(k.Keys[domain.UseCertification]), time.Now),
 		Origin: harness.Origin, Log: slog.New(slog.DiscardHandler),
-	}, p)
+	})
 	require.NoError(t, err)
 	return c
 }
@@ -58,9 +59,10 @@ func TestPolicyDecides(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, 2)
 	id := k.submitted(t, "Welding")
-	nobody, skills := k.certifier(t, 1), k.certifier(t, 4, domain.KindSkill)
+	nobody := k.certifier(t, 1)
 	require.NoError(t, nobody.Settle(t.Context(), asked(), id))
 	require.Equal(t, domain.UnderReview, k.status(t, id))
+	skills := k.certifier(t, 4, domain.KindSkill)
 
 	req := asked()
 	var all sync.WaitGroup

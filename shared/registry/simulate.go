@@ -74,7 +74,11 @@ func (s *Service) TryTeam(ctx context.Context, who auth.Principal, role domain.I
 		trial.Agents = append(trial.Agents, e)
 	}
 	broken, err := s.tryMembers(ctx, tenant, heads[role], agents, heads)
-	trial.Rules = outcomes(broken)
+	if err != nil {
+		return TeamTrial{}, err
+	}
+	law, err := s.law.Refresh(ctx)
+	trial.Rules = outcomes(law, broken)
 	return trial, err
 }
 
@@ -131,8 +135,8 @@ func (s *Service) emptied(ctx context.Context, tenant string, leaving map[domain
 }
 
 // outcomes are the rules that a team's birth is judged by, each with where it is broken.
-func outcomes(broken []domain.Violation) (list []RuleOutcome) {
-	for _, rule := range domain.InForce().Rules {
+func outcomes(law domain.Constitution, broken []domain.Violation) (list []RuleOutcome) {
+	for _, rule := range law.Rules {
 		if !slices.Contains([]string{"L1-TEAM-01", "L1-TEAM-02", "L1-TEAM-03", domain.RuleAssignment}, rule.ID) {
 			continue
 		}

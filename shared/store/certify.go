@@ -41,6 +41,12 @@ type Sheet struct {
 	LogIndex    *int64 // nil while it waits
 }
 
+// Laws are the constitutions that the ledger knows, and the one in force.
+type Laws struct {
+	InForce [32]byte
+	All     [][32]byte
+}
+
 // maxSheets bounds the amendments of all entities of one decision together.
 const maxSheets = 20_000
 
@@ -67,7 +73,7 @@ SELECT e.id, e.entity_type, e.governance_agent_id, e.version, e.version_hash, e.
 		WHERE k.value IS DISTINCT FROM coalesce(o.state::jsonb -> k.key, 'null') ORDER BY 1)
 FROM public.entity e JOIN public.opening o ON o.entity_id = e.id AND o.seq = e.version,
 	jsonb_to_record(o.state::jsonb) AS s (` + governedFields + `)
-WHERE e.id = ANY ($1::uuid[]) AND e.entity_type <> 'signing_key'`
+WHERE e.id = ANY ($1::uuid[]) AND e.entity_type NOT IN ('signing_key', 'constitution')`
 
 const selectSheets = `
 SELECT a.entity_id, a.seq, a.hash, a.prev_hash, a.state_hash, a.constitution, a.change, a.author, a.governance_agent_id, a.key_id,
@@ -84,7 +90,7 @@ WHERE a.entity_id = ANY ($1::uuid[]) ORDER BY a.entity_id, a.seq LIMIT $2`
 
 // Files returns what there is to decide entities by; what does not exist is
 // missing. It needs plant_certifier. Amendments that came while it read are cut.
-func (db *DB) Files(ctx context.Context, ids []domain.ID) (map[domain.ID]*File, [32]byte, error) {
+func (db *DB) Files(ctx context.Context, ids []domain.ID) (map[domain.ID]*File, Laws, error) {
 	var b pgx.Batch
 	asTenant(&b, "")
 	files := map[domain.ID]*File{}
@@ -106,11 +112,18 @@ func (db *DB) Files(ctx context.Context, ids []domain.ID) (map[domain.ID]*File, 
 		sheets = len(list)
 		return err
 	})
-	var law [32]byte
-	b.Queue(selectLaw).QueryRow(func(row pgx.Row) error {
+	var law Laws
+	b.Queue(`SELECT sha256, sha256 = (` + selectLaw + `) FROM public.constitution`).Query(func(rows pgx.Rows) error {
 		var hash []byte
-		err := row.Scan(&hash)
-		copy(law[:], hash)
+		var inForce bool
+		_, err := pgx.ForEachRow(rows, []any{&hash, &inForce}, func() error {
+			one := [32]byte(hash)
+			law.All = append(law.All, one)
+			if inForce {
+				law.InForce = one
+			}
+			return nil
+		})
 		return err
 	})
 	if err := db.send(ctx, &b); err != nil {

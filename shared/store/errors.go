@@ -29,6 +29,8 @@ var (
 	ErrHandled         = errors.New("the event was handled before")
 	ErrUncertified     = errors.New("something that must be certified is not")
 	ErrReference       = errors.New("a reference is absent or hidden")
+	ErrLawOutOfForce   = errors.New("the constitution is not in force")
+	ErrLawReplaced     = errors.New("another constitution is in force than the one to be replaced")
 	ErrDeadlock        = errors.New("two writes waited for each other, and this one gave way")
 )
 
@@ -66,6 +68,8 @@ var byState = map[string]error{
 	"PL008": ErrTeamEmpty,
 	"PL009": ErrUncertified,
 	"PL010": ErrMovedOn,
+	"PL014": ErrLawOutOfForce,
+	"PL015": ErrLawReplaced,
 }
 
 // translate turns an error of the driver into one of this package's; what it

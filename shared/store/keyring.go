@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -77,30 +76,6 @@ func (db *DB) KeyInForce(ctx context.Context, keyID string) error {
 		return ErrKeyOutOfForce
 	}
 	return nil
-}
-
-// selectLaw finds the constitution in force.
-const selectLaw = `SELECT sha256 FROM public.constitution WHERE enacted_at IS NOT NULL ORDER BY enacted_at DESC LIMIT 1`
-
-// ConstitutionInForce returns the SHA-256 of the newest constitution that was
-// enacted.
-func (db *DB) ConstitutionInForce(ctx context.Context) ([32]byte, error) {
-	var b pgx.Batch
-	var hash []byte
-	b.Queue(selectLaw).QueryRow(func(row pgx.Row) error { return row.Scan(&hash) })
-	err := db.send(ctx, &b)
-	var sum [32]byte
-	copy(sum[:], hash)
-	return sum, err
-}
-
-// Enact puts the first constitution in force; where one is, nothing changes.
-func (db *DB) Enact(ctx context.Context, sum [32]byte, document []byte, version int) error {
-	var b pgx.Batch
-	b.Queue(`INSERT INTO public.constitution (sha256, document, version, enacted_at)
-		SELECT $1, $2, $3, clock_timestamp() WHERE NOT EXISTS (SELECT 1 FROM public.constitution)
-		ON CONFLICT DO NOTHING`, sum[:], string(document), strconv.Itoa(version))
-	return db.send(ctx, &b)
 }
 
 // Everything returns every amendment in the order in which the log will take

@@ -15,11 +15,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -164,7 +166,7 @@ func (d *Deployment) templateHash(ctx context.Context, t testing.TB) string {
 		require.NoError(t, err)
 		h.Write([]byte(key.ID()))
 	}
-	h.Write([]byte(Origin + domain.InForce().Hash()))
+	h.Write([]byte(Origin + domain.Founding().Hash()))
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
@@ -268,4 +270,48 @@ func (d *Deployment) Token(t testing.TB, p auth.Principal) string {
 	token, _, err := auth.Issuer{Secrets: d.Tokens, Issuer: Issuer, Audience: Audience}.Mint(p)
 	require.NoError(t, err)
 	return token
+}
+
+// Amended is the founding constitution with changes, in its next version.
+func Amended(t testing.TB, change func(*domain.Constitution)) domain.Constitution {
+	t.Helper()
+	c := domain.Founding()
+	c.Rules = slices.Clone(c.Rules)
+	c.Version++
+	change(&c)
+	document, err := json.Marshal(c)
+	require.NoError(t, err)
+	amended, err := domain.ReadConstitution(document)
+	require.NoError(t, err)
+	return amended
+}
+
+// Enact puts a constitution in force as nobody may: by the database's owner, with no
+// amendment that says so.
+func (d *Deployment) Enact(t testing.TB, c domain.Constitution) {
+	t.Helper()
+	d.EnactDocument(t, c.Document())
+}
+
+// EnactDocument is Enact of what need not be a constitution.
+func (d *Deployment) EnactDocument(t testing.TB, document []byte) {
+	t.Helper()
+	admin, err := pgx.Connect(t.Context(), d.URL)
+	require.NoError(t, err)
+	defer func() { _ = admin.Close(t.Context()) }()
+	_, err = admin.Exec(t.Context(), `SET ROLE plant_owner`)
+	require.NoError(t, err)
+	_, err = admin.Exec(t.Context(), `INSERT INTO constitution (sha256, document, version)
+		VALUES (sha256(convert_to($1, 'UTF8')), $1, '2') ON CONFLICT DO NOTHING`, string(document))
+	require.NoError(t, err)
+	tx, err := admin.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `SELECT pg_advisory_xact_lock(hashtextextended('plant.constitution', 0))`)
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `ALTER TABLE enactment DROP CONSTRAINT IF EXISTS enactment_n_check`)
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `INSERT INTO enactment (n, sha256)
+		SELECT max(n) + 1, sha256(convert_to($1, 'UTF8')) FROM enactment`, string(document))
+	require.NoError(t, err)
+	require.NoError(t, tx.Commit(t.Context()))
 }
