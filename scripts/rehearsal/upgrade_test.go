@@ -126,6 +126,8 @@ type load struct {
 	mu     sync.Mutex
 	took   []sample
 	failed []string
+
+	overtaken int // edits that versions up to migration 012 refused because a vector was made meanwhile
 }
 
 type sample struct {
@@ -162,6 +164,10 @@ func (l *load) ask(d *deployment, method, path, token, body, etag string) answer
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.took = append(l.took, sample{began, time.Since(began)})
+	if os.Getenv("UPGRADE_FROM") != "" && a.status == http.StatusPreconditionFailed && strings.Contains(string(a.body), `"changes":[{"seq":2,"change":"embedded"`) {
+		l.overtaken++
+		return a
+	}
 	if err != nil || a.status >= 300 {
 		l.failed = append(l.failed, fmt.Sprintf("%s %s: %d %v %s", method, path, a.status, err, a.body))
 	}
@@ -182,7 +188,7 @@ func (l *load) report(t *testing.T, began, migrated time.Time) {
 		}
 	}
 	before = before[max(0, len(before)-len(during)):]
-	t.Logf("%d requests, none failed; migrations took %s", len(l.took), migrated.Sub(began).Round(time.Millisecond))
+	t.Logf("%d requests, none failed (%d overtaken by a vector); migrations took %s", len(l.took), l.overtaken, migrated.Sub(began).Round(time.Millisecond))
 	if len(during) > 0 && len(before) > 0 {
 		t.Logf("median latency of %d requests while they ran / before: %s / %s, ratio %.2f; longest while they ran: %s", len(during),
 			median(during), median(before), float64(median(during))/float64(median(before)), slices.Max(during).Round(time.Millisecond))
