@@ -119,6 +119,16 @@ fuzz: ## Fuzz every target (FUZZTIME=60s each)
 image: ## Build the image without Docker into bin/image, print contents, size, digest (PUSH=repository)
 	@go run ./scripts/image -out bin/image $(if $(PUSH),-push $(PUSH))
 
+.PHONY: rehearsal
+rehearsal: ## Run the image's files with the settings of infra/: a life, what each function takes, a rolling upgrade
+	@$(TESTSTACK) -- go test -count=1 -v -timeout 15m ./scripts/rehearsal
+
+.PHONY: upgrade
+upgrade: ## Upgrade a running deployment under load (UPGRADE_FROM=commit of the earlier version)
+	@from=""; trap 'rm -rf "$$from"' EXIT; \
+	if [ -n "$(UPGRADE_FROM)" ]; then from=$$(mktemp -d); git archive $(UPGRADE_FROM) | tar x -C "$$from"; fi; \
+	UPGRADE_FROM="$$from" $(TESTSTACK) -- go test -count=1 -v -timeout 15m -run '^TestRollingUpgrade$$' ./scripts/rehearsal
+
 .PHONY: infra
 infra: ## Check infra/ with terraform, then price, connections and rights of its plans (TF_PROVIDER_DIR=)
 	@infra/check.sh bin/infra

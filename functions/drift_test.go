@@ -220,8 +220,10 @@ func TestDriftOfTheConstitution(t *testing.T) {
 	service, db := w.driftService(t)
 	heads, err := db.Heads(t.Context(), "", []domain.ID{domain.ID(ids[0]), domain.ID(draft)})
 	require.NoError(t, err)
+	law, err := service.Law(t.Context())
+	require.NoError(t, err)
 	for _, e := range heads {
-		require.NoError(t, service.Record(t.Context(), registry.Request{Who: registry.System("test")}, []registry.Found{{Entity: e, Change: fallen{}}}, nil))
+		require.NoError(t, service.Record(t.Context(), registry.Request{Who: registry.System("test")}, law, []registry.Found{{Entity: e, Change: fallen{}}}, nil))
 	}
 	w.tamper(t, `UPDATE entity SET constitution_hash = sha256('another') WHERE entity_type = 'skill'`)
 	r := w.run(t, w.guardian, allOfIt)

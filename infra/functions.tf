@@ -56,7 +56,7 @@ locals {
     certify-moved       = { function = "certify", route = "certify", types = [for k in local.kinds : "plant.${k}.moved"] }
     certify-evolved     = { function = "certify", route = "certify", types = [for k in local.kinds : "plant.${k}.evolved"] }
     certify-decertified = { function = "certify", route = "certify", types = [for k in local.kinds : "plant.${k}.decertified"] }
-    audit               = { function = "audit-run", route = "audit", types = ["plant.audit.", "plant.export."] }
+    audit               = { function = "audit-run", route = "audit", types = ["plant.audit.continued"] }
     certify-reaffirm    = { function = "certify", route = "certify", types = ["plant.reaffirmation.due"] }
     drift               = { function = "drift-check", route = "drift", types = ["plant.drift."] }
     drift-tampered = {

@@ -24,6 +24,9 @@ type summary struct {
 	BudgetUSD     float64             `json:"budget_usd"`
 	Grants        []string            `json:"grants"` // type role member on what, sorted
 	Types         map[string]int      `json:"types"`  // resources by type
+
+	// DatabaseGrants is the administrator's SQL: which login has which duty.
+	DatabaseGrants string `json:"database_grants"`
 }
 
 type service struct {
@@ -35,6 +38,8 @@ type service struct {
 	MemoryGiB   float64  `json:"memory_gib"`
 	OnRequest   bool     `json:"on_request"` // pays for processors only while a request runs
 	Settings    []string `json:"settings"`
+
+	Values map[string]string `json:"values"` // of the settings that are no secrets
 }
 
 type database struct {
@@ -59,6 +64,11 @@ type resource struct {
 func summarise(plan []byte) (summary, error) {
 	var p struct {
 		Planned struct {
+			Outputs struct {
+				Grants struct {
+					Value string `json:"value"`
+				} `json:"grants"`
+			} `json:"outputs"`
 			Root struct {
 				Resources []resource `json:"resources"`
 			} `json:"root_module"`
@@ -69,7 +79,7 @@ func summarise(plan []byte) (summary, error) {
 	}
 	s := summary{
 		Services: map[string]service{}, Jobs: map[string][]string{}, Subscriptions: map[string]string{},
-		Schedule: map[string]string{}, Types: map[string]int{},
+		Schedule: map[string]string{}, Types: map[string]int{}, DatabaseGrants: p.Planned.Outputs.Grants.Value,
 	}
 	for _, r := range p.Planned.Root.Resources {
 		s.Types[r.Type]++
@@ -143,10 +153,13 @@ func (s *summary) addService(v values) error {
 	one := service{
 		Instances: int(template.block("scaling").number("max_instance_count")), Minimum: int(template.block("scaling").number("min_instance_count")),
 		Concurrency: int(template.number("max_instance_request_concurrency")), CPU: cpu, MemoryGiB: mebibytes / 1024,
-		Settings: container.settings(),
+		Settings: container.settings(), Values: map[string]string{},
 	}
 	one.OnRequest, _ = resources["cpu_idle"].(bool)
 	for _, env := range container.blocks("env") {
+		if value, plain := env["value"].(string); plain {
+			one.Values[env.text("name")] = value
+		}
 		if env.text("name") == "DB_POOL" {
 			if one.Pool, err = strconv.Atoi(env.text("value")); err != nil {
 				return err

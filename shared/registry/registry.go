@@ -7,6 +7,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -177,7 +178,11 @@ func (s *Service) Amend(ctx context.Context, req Request, id domain.ID, match le
 	} else if !isUnknownKey(err) {
 		return Written{}, err
 	}
-	w, err := underLaw(ctx, s, req, func(req Request) (Written, error) { return s.amend(ctx, req, id, match, c) })
+	amend := func(req Request) (Written, error) { return s.amend(ctx, req, id, match, c) }
+	w, err := underLaw(ctx, s, req, amend)
+	for tries := 1; errors.Is(err, errOvertaken) && tries < amendTries; tries++ {
+		w, err = underLaw(ctx, s, req, amend)
+	}
 	if err == nil {
 		return w, nil
 	}
@@ -187,6 +192,12 @@ func (s *Service) Amend(ctx context.Context, req Request, id domain.ID, match le
 	}
 	return Written{}, err
 }
+
+// amendTries bounds how often a change is applied anew because a vector was made
+// meanwhile: an author's edit is not stale because of the system's own work.
+const amendTries = 3
+
+var errOvertaken = errors.New("only the system's own work came between") // a sentinel
 
 func (s *Service) amend(ctx context.Context, req Request, id domain.ID, match ledger.Hash, c domain.Change) (Written, error) {
 	head, err := s.db.Read(ctx, req.tenant(), id, store.Newest)
@@ -220,6 +231,9 @@ func (s *Service) amend(ctx context.Context, req Request, id domain.ID, match le
 	}, also...)
 	if isStale(err) {
 		if now, readErr := s.db.Read(ctx, req.tenant(), id, store.Newest); readErr == nil && now.Entity.Head.Hash != e.Head.Hash {
+			if now.Entity.Head.ETag == e.Head.ETag {
+				return Written{}, errors.Join(errOvertaken, s.stale(ctx, now, ledger.Hash(e.Head.Hash)))
+			}
 			return Written{}, s.stale(ctx, now, ledger.Hash(e.Head.Hash))
 		}
 	}
