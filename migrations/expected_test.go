@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,7 @@ func TestExpectedIsWhatMigrationsMake(t *testing.T) {
 	t.Cleanup(db.Close)
 	made, err := db.Catalogue(t.Context(), migrations.AllRoles())
 	require.NoError(t, err)
+	made = slices.DeleteFunc(made, func(line string) bool { return strings.Contains(line, ": login_") }) // other tests' own
 	if os.Getenv("PLANT_UPDATE") != "" {
 		require.NoError(t, os.WriteFile("catalogue.txt", []byte(strings.Join(made, "\n")+"\n"), 0o600))
 		return
