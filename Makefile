@@ -66,6 +66,10 @@ bench-audit: ## Measure audit and export against raw VerifyPSS (AUDIT_ROWS=10000
 generate: ## Write the generated code again (the embedding model's kernel)
 	@go generate ./shared/embedding/minilm
 
+.PHONY: catalogue
+catalogue: ## List anew what a fresh migration guards (migrations/catalogue.txt), as plant doctor expects it
+	PLANT_UPDATE=1 go run ./scripts/localstack/cmd/teststack -- go test -count=1 -run TestExpectedIsWhatMigrationsMake ./migrations
+
 .PHONY: chaos
 chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_LOG_KILLS=100 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_AGENTS=1000 CHAOS_SEED=)
 	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_LOG_KILLS=$(CHAOS_LOG_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) CHAOS_AGENTS=$(CHAOS_AGENTS) $(TESTSTACK) -- go test -v -count=1 -timeout 30m ./scripts/chaos

@@ -8,7 +8,6 @@ import (
 
 	"github.com/dlai-sd/plant/functions/driftcheck"
 	"github.com/dlai-sd/plant/functions/embed"
-	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/drift"
 	"github.com/dlai-sd/plant/shared/embedding"
 	"github.com/dlai-sd/plant/shared/embedding/minilm"

@@ -25,7 +25,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -61,10 +60,14 @@ type Service struct {
 	now        func() time.Time
 	principals *throttle[[sha256.Size]byte] // by the client id's hash: of one size, and nobody's name
 	addresses  *throttle[netip.Prefix]
-	dummy      string // a hash that no secret has
 }
 
-// New makes a Service. It hashes once, which takes a good part of a second.
+// nobody is what the secret of an unknown principal is compared with: of the cost
+// that every hash has (auth.ClientSecretCost), and of 32 random bytes that were
+// forgotten. It is no secret: who knows it can become nobody.
+const nobody = "$2a$12$cdxeAo.5yyJx6VuvUaZNseKoEHl2x4tdMaTtOJ3/81.GKziAyc72."
+
+// New makes a Service.
 func New(c Config) (*Service, error) {
 	if c.DB == nil {
 		return nil, errors.New("issue tokens: a database is needed")
@@ -75,13 +78,9 @@ func New(c Config) (*Service, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	_, dummy, err := auth.NewClientSecret()
-	if err != nil {
-		return nil, fmt.Errorf("issue tokens: %w", err)
-	}
 	c.Issuer.Now = c.Now
 	return &Service{
-		db: c.DB, issuer: c.Issuer, now: c.Now, dummy: dummy,
+		db: c.DB, issuer: c.Issuer, now: c.Now,
 		hashes:     newComparer(runtime.GOMAXPROCS(0), c.Compare),
 		principals: newThrottle[[sha256.Size]byte](perPrincipal()),
 		addresses:  newThrottle[netip.Prefix](perAddress()),
@@ -147,7 +146,7 @@ func (s *Service) authenticate(ctx context.Context, in request) (auth.Principal,
 	}
 	mayPass := hash != "" && !row.Disabled
 	if hash == "" {
-		hash = s.dummy
+		hash = nobody
 	}
 	same, err := s.hashes.compare(ctx, []byte(hash), in.secret)
 	switch {

@@ -35,6 +35,7 @@ type cli struct {
 	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
 	Export    exportCmd    `cmd:"" help:"Write the evidence of a scope to a file: a bundle that a stranger can check."`
 	Verify    verifyCmd    `cmd:"" help:"Check a bundle, offline: four verdicts."`
+	Doctor    doctorCmd    `cmd:"" help:"Look at a deployment and say what is wrong with it, and what to do: exit 0 well, 1 findings, 2 cannot look."`
 	Drill     drillCmd     `cmd:"" help:"Attack bundles of synthetic deployments in every known way; all must be found."`
 }
 

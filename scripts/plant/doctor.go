@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+
+	"github.com/dlai-sd/plant/scripts/doctor"
+	"github.com/dlai-sd/plant/scripts/localstack/secrets"
+)
+
+// doctorTimeout bounds an examination.
+const doctorTimeout = 5 * time.Minute
+
+type doctorCmd struct{}
+
+// Run examines the deployment. The exit code is 0 where all is well, 1 where
+// something was found, 2 where something could not be looked at.
+func (doctorCmd) Run(a *app) error {
+	ctx, cancel := context.WithTimeout(a.ctx, doctorTimeout)
+	defer cancel()
+	d, done, err := a.deployment(ctx)
+	defer done()
+	if err != nil {
+		var h *hint
+		if errors.As(err, &h) {
+			fmt.Fprintf(a.stderr, "plant: %v\nTry: %s\n", err, h.try)
+		} else {
+			fmt.Fprintln(a.stderr, "plant:", err)
+		}
+		return exitCode(2)
+	}
+	report := doctor.Examine(ctx, d)
+	if err := a.print(report, func() { a.printReport(report) }); err != nil {
+		return err
+	}
+	if code := report.Code(); code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}
+
+func (a *app) printReport(r doctor.Report) {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, o := range r.Outcomes {
+		switch {
+		case o.Unknown != "":
+			fmt.Fprintf(w, "%s\tcannot look\t%s\n", o.Check, o.Unknown)
+		case o.Skipped != "":
+			fmt.Fprintf(w, "%s\t-\t%s\n", o.Check, o.Skipped)
+		case len(o.Findings) == 0:
+			fmt.Fprintf(w, "%s\tok\t%s\n", o.Check, o.About)
+		}
+		for _, f := range o.Findings {
+			fmt.Fprintf(w, "%s\t%s\t%s\n\t\tfix: %s\n", o.Check, f.Severity, f.What, f.Fix)
+		}
+	}
+	_ = w.Flush() // stdout is gone, and nobody is left to tell
+}
+
+// deployment opens what the settings name; done closes it, also after an error.
+func (a *app) deployment(ctx context.Context) (d doctor.Deployment, done func(), err error) {
+	var closers []func()
+	done = func() {
+		for _, c := range closers {
+			c()
+		}
+	}
+	s := a.settings
+	d = doctor.Deployment{
+		Origin: s.Origin, Project: s.Project, Topics: []string{eventsTopic, deadTopic}, DeadLetters: deadSubscription,
+		Subscriptions: a.subscriptions(),
+		Pinned: map[string]string{
+			"AMENDMENT_KEY": s.AmendmentKey, "CHECKPOINT_KEY": s.CheckpointKey, "HEADS_KEY": s.HeadsKey, "JWT_KEYS": s.TokenKeys,
+		},
+	}
+	if d.DB, err = a.openDB(s.OperatorURL, "PLANT_OPERATOR_DATABASE_URL"); err != nil {
+		return d, done, err
+	}
+	closers = append(closers, d.DB.Close)
+	if s.CheckpointBucket != "" || s.CheckpointDir != "" {
+		if d.Checkpoints, err = a.openCheckpoints(ctx); err != nil {
+			return d, done, err
+		}
+	}
+	if s.Project == "" {
+		return d, done, nil
+	}
+	options := secrets.ClientOptions(s.SecretManager)
+	if s.SecretManager == "" {
+		options = nil
+	}
+	const login = startStack + ", or log in with: gcloud auth application-default login"
+	if d.Secrets, err = secretmanager.NewClient(ctx, options...); err != nil {
+		return d, done, advise(fmt.Errorf("open Secret Manager: %w", err), login)
+	}
+	closers = append(closers, func() { _ = d.Secrets.Close() })
+	if s.PubSub != "" { // the client library reads the emulator's address from its environment alone
+		if err := os.Setenv("PUBSUB_EMULATOR_HOST", s.PubSub); err != nil {
+			return d, done, err
+		}
+	}
+	if d.PubSub, err = pubsub.NewClient(ctx, s.Project); err != nil {
+		return d, done, advise(fmt.Errorf("open Pub/Sub: %w", err), login)
+	}
+	closers = append(closers, func() { _ = d.PubSub.Close() })
+	return d, done, nil
+}
+
+// subscriptions are those that functions want. In the cloud each has the prefix
+// plant-, and audit-run's is named after its route.
+func (a *app) subscriptions() []doctor.Subscription {
+	cloud := a.settings.PubSub == ""
+	var list []doctor.Subscription
+	for _, sub := range (&stack{}).subscriptions() {
+		want := doctor.Subscription{Name: sub.Name, Topic: sub.Topic, Filter: sub.Filter, Pulled: sub.PushURL == ""}
+		if cloud && sub.Name != deadSubscription {
+			want.Name = "plant-" + want.Name
+			if sub.Name == "audit-run" {
+				want.Name, want.Filter = "plant-audit", `hasPrefix(attributes.type, "plant.audit.") OR hasPrefix(attributes.type, "plant.export.")`
+			}
+		}
+		list = append(list, want)
+	}
+	return list
+}
