@@ -26,8 +26,7 @@ import (
 const (
 	ackDeadline = 60 * time.Second
 	setupMost   = 20 * time.Second
-	atOnce      = 8       // deliveries of one subscription in flight
-	held        = 100_000 // messages taken at once: pstest forgets what nobody takes for ten minutes
+	atOnce      = 8 // deliveries of one subscription in flight
 )
 
 // Subscription says who gets which messages.

@@ -41,7 +41,7 @@ func (s *Server) dispatch(sub Subscription) {
 	slots := make(chan struct{}, atOnce)
 	subscriber := s.client.Subscriber(sub.Name)
 	subscriber.ReceiveSettings.MaxExtension = time.Duration(sub.MaxAttempts) * (ackDeadline + sub.MaxBackoff)
-	subscriber.ReceiveSettings.MaxOutstandingMessages = held
+	subscriber.ReceiveSettings.MaxOutstandingMessages = 1000
 	deadLetters := s.client.Publisher(sub.DeadLetterTopic)
 	defer deadLetters.Stop()
 	err := subscriber.Receive(s.stopping, func(_ context.Context, m *gcp.Message) {
