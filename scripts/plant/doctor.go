@@ -18,11 +18,20 @@ import (
 // doctorTimeout bounds an examination.
 const doctorTimeout = 5 * time.Minute
 
-type doctorCmd struct{}
+type doctorCmd struct {
+	RestoreTest bool   `help:"Instead, back up the database, restore it on a server of its own, and audit what comes out."`
+	Backup      string `help:"With --restore-test: a file of pg_dump --format=custom, instead of a backup made now." type:"existingfile"`
+}
 
 // Run examines the deployment. The exit code is 0 where all is well, 1 where
 // something was found, 2 where something could not be looked at.
-func (doctorCmd) Run(a *app) error {
+func (c doctorCmd) Run(a *app) error {
+	switch {
+	case c.RestoreTest:
+		return a.restoreTest(c.Backup)
+	case c.Backup != "":
+		return advise(errors.New("--backup goes with --restore-test"), "plant doctor --restore-test --backup "+c.Backup)
+	}
 	ctx, cancel := context.WithTimeout(a.ctx, doctorTimeout)
 	defer cancel()
 	d, done, err := a.deployment(ctx)

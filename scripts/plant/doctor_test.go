@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"testing"
 
 	"github.com/go-json-experiment/json"
@@ -20,4 +21,19 @@ func testDoctor(t *testing.T, s *running) {
 	away := plant(t, append(s.env(), "PLANT_OPERATOR_DATABASE_URL=postgres://nobody@127.0.0.1:1/x"), "doctor")
 	require.Equal(t, 2, away.code)
 	require.Contains(t, away.stdout, "cannot look")
+}
+
+// testRestore: what the stack holds can be restored, and agrees with its log. While others
+// write beside it, a checkpoint may be published after each of its backups.
+func testRestore(t *testing.T, s *running) {
+	r := plant(t, s.env(), "doctor", "--restore-test")
+	require.Contains(t, []int{0, 1}, r.code, r.stderr)
+	if r.code == 0 {
+		require.Contains(t, r.stdout, "The restored database and its log agree.")
+	} else {
+		require.Contains(t, r.stdout, "The backup is older than what was published")
+	}
+	alone := plant(t, s.env(), "doctor", "--backup", os.Args[0])
+	require.NotZero(t, alone.code)
+	require.Contains(t, alone.stderr, "goes with --restore-test")
 }

@@ -43,6 +43,8 @@ func TestSession(t *testing.T) {
 			"port in use":  testPortInUse,
 			"not found":    testNotFound,
 			"bar":          testBar,
+			"doctor":       testDoctor,
+			"restore test": testRestore,
 		} {
 			t.Run(name, func(t *testing.T) { t.Parallel(); part(t, s) })
 		}
