@@ -244,7 +244,7 @@ func (c *chain) publish(ctx context.Context, t *testing.T, decide *rand.Rand, me
 	for _, m := range poison {
 		bad[m] = true
 	}
-	began, told := time.Now(), time.Now()
+	began, told, done := time.Now(), time.Now(), 0
 	for some := range slices.Chunk(all, ahead) {
 		var results []*gcp.PublishResult
 		for _, m := range some {
@@ -261,7 +261,7 @@ func (c *chain) publish(ctx context.Context, t *testing.T, decide *rand.Rand, me
 				sent++
 			}
 		}
-		for done := 0; done < sent-ahead/2 || done < sent && len(events) == len(messages); done = max(done, c.handled(ctx)) {
+		for ; done < sent-ahead/2 || done < sent && len(events) == len(messages); done = max(done, c.handled(ctx)) {
 			require.NoError(t, ctx.Err(), "events are left: %d of %d", done, sent)
 			pause(ctx, 200*time.Millisecond)
 			if time.Since(told) > time.Minute {
