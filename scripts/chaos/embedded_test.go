@@ -116,6 +116,9 @@ func (c *chain) deadLetters(ctx context.Context) <-chan *gcp.Message {
 	return letters
 }
 
+// lettersMost bounds the wait for the last dead letters: some leases of a minute.
+const lettersMost = 3 * time.Minute
+
 // checkLetters: every poison comes out with its reason, however often it was
 // delivered, and nothing else.
 func checkLetters(ctx context.Context, t *testing.T, poison []*gcp.Message, letters <-chan *gcp.Message) {
@@ -124,15 +127,19 @@ func checkLetters(ctx context.Context, t *testing.T, poison []*gcp.Message, lett
 	for _, m := range poison {
 		waiting[m.Attributes["poison"]] = true
 	}
+	got := map[string]int{}
+	ctx, cancel := context.WithTimeout(ctx, lettersMost)
+	defer cancel()
 	for len(waiting) > 0 {
 		select {
 		case m := <-letters:
+			got[m.Attributes["poison"]]++
 			id, isPoison := m.Attributes["poison"]
 			require.True(t, isPoison, "a letter that was no poison: %v", m.Attributes)
 			require.NotEmpty(t, m.Attributes["reason"])
 			delete(waiting, id)
 		case <-ctx.Done():
-			require.Empty(t, waiting, "poison that is no dead letter")
+			require.Empty(t, waiting, "poison that is no dead letter; letters of the others: %v", got)
 		}
 	}
 }
