@@ -36,6 +36,52 @@ func (w *siege) onEmbedding(string) []aim {
 	}}
 }
 
+// questions are simulations of what the victim has, by its ids of every kind, beside
+// what the attacker has.
+func (w *siege) questions(kind string) (bodies []func(victim) string) {
+	forms := map[string][]string{
+		"team":      {`"job_role_id":%[1]q,"agents":[%[2]q]`, `"job_role_id":%[3]q,"agents":[%[1]q]`},
+		"skill_gap": {`"job_role_id":%[1]q,"agent_id":%[2]q`, `"job_role_id":%[3]q,"agent_id":%[1]q`, `"job_role_id":%[3]q,"team_id":%[1]q`, `"job_role_id":%[3]q,"skill_ids":[%[1]q]`},
+	}[kind]
+	for _, collection := range everyCollection() {
+		for _, form := range forms {
+			bodies = append(bodies, func(v victim) string {
+				return fmt.Sprintf(form, v.ids[collection], w.own.ids[agents], w.own.ids[jobRoles])
+			})
+		}
+	}
+	return bodies
+}
+
+func (w *siege) onTeamTrial(string) (aims []aim) {
+	for _, body := range w.questions("team") {
+		aims = append(aims, func(v victim) call {
+			return call{method: "POST", path: "/api/v1/simulation/team", body: "{" + body(v) + "}"}
+		})
+	}
+	return aims
+}
+
+func (w *siege) onSkillGap(string) (aims []aim) {
+	for _, body := range w.questions("skill_gap") {
+		aims = append(aims, func(v victim) call {
+			return call{method: "POST", path: "/api/v1/simulation/skill-gap", body: "{" + body(v) + "}"}
+		})
+	}
+	return aims
+}
+
+func (w *siege) onSimulation(string) (aims []aim) {
+	for _, kind := range []string{"team", "skill_gap"} {
+		for _, body := range w.questions(kind) {
+			aims = append(aims, func(v victim) call {
+				return call{method: "POST", path: "/api/v1/simulation/run", body: fmt.Sprintf(`{"kind":%q,`, kind) + body(v) + "}"}
+			})
+		}
+	}
+	return aims
+}
+
 // pushedTo: events are for the platform's own services; no tenant's token opens them.
 func pushedTo(path string) func(*siege, string) []aim {
 	return func(*siege, string) []aim {

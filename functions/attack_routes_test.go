@@ -34,6 +34,10 @@ func attacks() map[string]func(w *siege, collection string) []aim {
 		"POST /events/embed":        pushedTo("/events/embed"),
 		"GET /api/v1/changes":       (*siege).onChanges,
 
+		"POST /api/v1/simulation/team":      (*siege).onTeamTrial,
+		"POST /api/v1/simulation/skill-gap": (*siege).onSkillGap,
+		"POST /api/v1/simulation/run":       (*siege).onSimulation,
+
 		"POST {c}/{id}/certify":                 (*siege).onCertify,
 		"GET {c}/{id}/certification":            (*siege).onCertification,
 		"GET {c}/{id}/manufacture":              (*siege).onManufacture,

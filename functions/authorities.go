@@ -14,7 +14,7 @@ import (
 // domain.Permissions says what that needs. A route that makes
 // none reads; one that is no GET says so.
 func changes() map[string]string {
-	list := map[string]string{"assignTeam": domain.ChangeAssigned, "similarToText": "", "certifyAll": domain.ChangeCertified, "createExport": "", "runAudit": "", "runDrift": ""}
+	list := map[string]string{"assignTeam": domain.ChangeAssigned, "similarToText": "", "simulateTeam": "", "simulateSkillGap": "", "runSimulation": "", "certifyAll": domain.ChangeCertified, "createExport": "", "runAudit": "", "runDrift": ""}
 	for one, many := range map[string]string{
 		"Skill": "Skills", "JobRole": "JobRoles", "Industry": "Industries", "Team": "Teams", "Agent": "Agents",
 	} {

@@ -112,7 +112,11 @@ func (d *deps) openRegistry(ctx context.Context) (function, error) {
 		if err := d.openPush(ctx); err != nil {
 			return function{}, err
 		}
-		f.handlers = birthagent.Handlers(s, d.dead.DeadLetter, teams, agents)
+		recipe, err := d.recipeInUse()
+		if err != nil {
+			return function{}, err
+		}
+		f.handlers = birthagent.Handlers(s, recipe.ModelID, d.dead.DeadLetter, teams, agents)
 	}
 	return f, nil
 }

@@ -47,9 +47,9 @@ func (d *deps) openEmbed(ctx context.Context) (function, error) {
 // recipes are how vectors are made: the one in use, and the next if one is being
 // filled.
 func (d *deps) recipes() ([]embedding.Recipe, error) {
-	inUse, err := embedding.FindRecipe(d.cfg.Model)
+	inUse, err := d.recipeInUse()
 	if err != nil {
-		return nil, fmt.Errorf("configuration: EMBED_MODEL: %w", err)
+		return nil, err
 	}
 	if d.cfg.NextModel == "" {
 		return []embedding.Recipe{inUse}, nil
@@ -62,6 +62,15 @@ func (d *deps) recipes() ([]embedding.Recipe, error) {
 		return nil, fmt.Errorf("configuration: EMBED_NEXT_MODEL: %w", err)
 	}
 	return []embedding.Recipe{inUse, next}, nil
+}
+
+// recipeInUse is how the vectors are made that are compared.
+func (d *deps) recipeInUse() (embedding.Recipe, error) {
+	recipe, err := embedding.FindRecipe(d.cfg.Model)
+	if err != nil {
+		return recipe, fmt.Errorf("configuration: EMBED_MODEL: %w", err)
+	}
+	return recipe, nil
 }
 
 // openModel reads the model, and prepares the cache if there is one. A cache that

@@ -98,7 +98,7 @@ func descriptions() map[string]described {
 		"CORS_ORIGINS":                    {"origins, comma separated", "browsers' pages that may call; none: no other origin", false, every},
 		"REDIS_URL":                       {"redis://", "a cache of embeddings; none: they are computed each time", false, embeds},
 		"MODEL_DIR":                       {"folder", "holds model.safetensors and vocab.txt; the image sets it", false, among(embedder, driftCheck)},
-		"EMBED_MODEL":                     {"model id", "whose vectors search compares and states name", false, embeds},
+		"EMBED_MODEL":                     {"model id", "whose vectors search and simulations compare and states name", false, among(embedder, birthAgent)},
 		"EMBED_NEXT_MODEL":                {"model id", "whose vectors are made beside them, before a switch; none: no other", false, embeds},
 		"EMBED_THREADS":                   {"processors", "how many an embedding uses; 0: all", false, among(embedder, driftCheck)},
 		"EMBED_URL":                       {"URL", "the embedding function, asked for near-duplicates; none: creates do not warn", false, among(createSkill, createRole)},

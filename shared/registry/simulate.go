@@ -45,18 +45,21 @@ func (c CoveredSkill) Covered() bool { return slices.Contains(c.Held, true) }
 
 // TryTeam judges agents as the first members of a new team of a job role, by the rules
 // that a team's birth is judged by, and says which of the role's required skills they
-// cover. It sees what the caller's governance agent sees. Naming an agent twice is
-// refused, as is a role that the caller may not see.
+// cover. It sees what the caller's governance agent sees. Naming an agent twice or more
+// than MaxSimulated is refused, as is a role that the caller may not see; one's own role
+// that is archived breaks a rule.
 func (s *Service) TryTeam(ctx context.Context, who auth.Principal, role domain.ID, agents []domain.ID) (TeamTrial, error) {
 	tenant := who.GovernanceAgent
+	if len(agents) > MaxSimulated {
+		return TeamTrial{}, violated(domain.RuleLimit, "/agents", fmt.Sprintf("more than %d agents", MaxSimulated))
+	}
 	heads, err := s.db.Heads(ctx, tenant, validIDs(append([]domain.ID{role}, agents...)))
 	if err != nil {
 		return TeamTrial{}, refusal(err, nil)
 	}
 	facts, ok := heads[role].Facts.(domain.JobRole)
 	if !ok {
-		ref := domain.Ref{Kind: domain.KindJobRole, ID: role, Field: "/job_role_id", Rule: "L1-TEAM-02"}
-		return TeamTrial{}, noSuchReference([]domain.Violation{domain.UnknownReferenceViolation(ref)})
+		return TeamTrial{}, noSuchSubject(domain.KindJobRole, "/job_role_id", "L1-TEAM-02")
 	}
 	if twice := namedTwice(agents); len(twice) > 0 {
 		return TeamTrial{}, &domain.Error{Code: domain.CodeRuleViolated, Detail: "an agent is named twice", Violations: twice}
@@ -80,6 +83,11 @@ func (s *Service) TryTeam(ctx context.Context, who auth.Principal, role domain.I
 	law, err := s.law.Refresh(ctx)
 	trial.Rules = outcomes(law, broken)
 	return trial, err
+}
+
+// noSuchSubject refuses a simulation of what the caller may not see.
+func noSuchSubject(kind domain.Kind, field, rule string) error {
+	return noSuchReference([]domain.Violation{domain.UnknownReferenceViolation(domain.Ref{Kind: kind, Field: field, Rule: rule})})
 }
 
 func namedTwice(agents []domain.ID) (twice []domain.Violation) {

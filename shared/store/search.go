@@ -22,6 +22,7 @@ type Search struct {
 	Status   *string
 	Except   domain.ID // is not among the hits
 	Limit    int
+	Present  bool // only what has a vector of its present text
 	Cosine   bool // Semantic is the cosine, which is 1 for the same text, and not the inner product
 }
 
@@ -68,12 +69,36 @@ func (db *DB) ExplainSearch(ctx context.Context, tenant string, s Search) (strin
 	return strings.Join(lines, "\n"), err
 }
 
+// SearchAll carries several searches out in one round trip; see Search. It returns their
+// hits in their order.
+func (db *DB) SearchAll(ctx context.Context, tenant string, searches []Search) ([][]Hit, error) {
+	hits := make([][]Hit, len(searches))
+	if len(searches) == 0 {
+		return hits, nil
+	}
+	var b pgx.Batch
+	db.asReader(&b, tenant)
+	b.Queue(scanOn)
+	for i, s := range searches {
+		var q statement
+		b.Queue(q.search(tenant, s), q.values...).Query(func(rows pgx.Rows) error {
+			var err error
+			hits[i], err = pgx.CollectRows(rows, scanHit)
+			return err
+		})
+	}
+	return hits, db.send(ctx, &b)
+}
+
+// scanOn lets a scan of the index go on until there are enough hits.
+const scanOn = `SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true)`
+
 func (db *DB) search(ctx context.Context, before, tenant string, s Search, read func(pgx.Rows) error) error {
 	var q statement
 	sql := before + q.search(tenant, s)
 	var b pgx.Batch
 	db.asReader(&b, tenant)
-	b.Queue(`SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true)`)
+	b.Queue(scanOn)
 	b.Queue(sql, q.values...).Query(read)
 	return db.send(ctx, &b)
 }
@@ -105,7 +130,11 @@ func (q *statement) search(tenant string, s Search) string {
 	var joins string
 	if s.Vector != nil {
 		vector, model := q.bind(pgvector.NewVector(s.Vector).String())+"::vector(384)", q.bind(s.ModelID)
-		with = append(with, nearest(who, vector, model, filter))
+		near := filter
+		if s.Present {
+			near += ` AND EXISTS (SELECT FROM public.entity e WHERE e.id = t.entity_id AND ` + presentText("t") + `)`
+		}
+		with = append(with, nearest(who, vector, model, near))
 		found = append(found, "SELECT entity_id FROM near")
 		semantic = "-(v.vector <#> " + vector + ")"
 		if s.Cosine {

@@ -67,13 +67,19 @@ func (db *DB) AwaitingEmbedding(ctx context.Context, after domain.ID, limit int)
 	return db.entities(ctx, selectAwaiting+`AND e.embedding IS NULL ORDER BY e.id LIMIT $2`, string(after), limit)
 }
 
+// presentText is the condition that a row of embedding stands for the text that its
+// entity e has now.
+func presentText(row string) string {
+	return "encode(" + row + ".text_sha256, 'hex') = e.embedding ->> 'text_sha256'"
+}
+
 // LackingVector returns up to limit entities behind an id, of any tenant, that
 // have no vector of a model for their present text, or, where signed is set,
 // whose state does not name that model.
 func (db *DB) LackingVector(ctx context.Context, model string, signed bool, after domain.ID, limit int) ([]domain.Entity, error) {
 	return db.entities(ctx, selectAwaiting+`AND (e.embedding IS NULL OR ($4 AND e.embedding ->> 'model_id' <> $3)
 	OR NOT EXISTS (SELECT FROM public.embedding v WHERE v.entity_id = e.id AND v.model_id = $3
-		AND encode(v.text_sha256, 'hex') = e.embedding ->> 'text_sha256'))
+		AND `+presentText("v")+`))
 ORDER BY e.id LIMIT $2`, string(after), limit, model, signed)
 }
 
