@@ -29,6 +29,7 @@ var (
 	ErrHandled         = errors.New("the event was handled before")
 	ErrUncertified     = errors.New("something that must be certified is not")
 	ErrReference       = errors.New("a reference is absent or hidden")
+	ErrReason          = errors.New("a reason is one line of at most 500 characters")
 	ErrDeadlock        = errors.New("two writes waited for each other, and this one gave way")
 )
 
@@ -54,6 +55,7 @@ var byConstraint = map[string]error{
 	"inbox_pkey":               ErrHandled,
 	"amendment_pkey":           ErrStale,
 	"drift_run_daily":          ErrAlready,
+	"hold_change_reason_check": ErrReason,
 }
 
 // byState names what the database's own conditions mean (class PL is ours).
