@@ -23,7 +23,9 @@ func (w *world) addHold(t *testing.T, tx pgx.Tx) {
 func (w *world) holdProbes() map[string]probe {
 	return map[string]probe{
 		"hold_change": {
-			"id = $1", map[class][]any{platform: {1}}, "reason = reason",
+			"id = $1",
+			map[class][]any{platform: {1}},
+			"reason = reason",
 			func(t *testing.T, q executor, _ class, role string) (pgconn.CommandTag, error) {
 				if role == "plant_auditor" {
 					return q.Exec(t.Context(), thrown, newID(t).String())

@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	stillFor        = 5 * time.Minute // a run that did not move for so long is asked for again
-	stillLimit      = 100             // runs of each kind, a sweep
+	stillFor        = 5 * time.Minute    // a run that did not move for so long is asked for again
+	stillLimit      = 100                // runs of each kind, a sweep
 	keepOperational = 7 * 24 * time.Hour // idempotency keys and inbox rows
 	sweepLimit      = 10_000             // rows of each table, a run
 )
