@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,10 +15,17 @@ import (
 	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/embedding"
+	"github.com/dlai-sd/plant/shared/embedding/minilm"
 	"github.com/dlai-sd/plant/shared/event"
 	"github.com/dlai-sd/plant/shared/hold"
+	"github.com/dlai-sd/plant/shared/keys"
+	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/registry/vectors"
 	"github.com/dlai-sd/plant/shared/store"
+	"github.com/dlai-sd/plant/shared/testkit/harness"
 	"github.com/dlai-sd/plant/shared/web"
 )
 
@@ -371,4 +379,38 @@ func TestHoldIsASetting(t *testing.T) {
 	now := time.Now().UTC()
 	require.Equal(t, http.StatusNoContent, s.push(t, "/events/budget", spent(now.AddDate(0, 0, -1), 50), ofBudget()).status)
 	require.Equal(t, 1, k.count(t, "hold_change"))
+}
+
+// TestABackfillIsHeld stops one between two batches, and does not let it begin again.
+func TestABackfillIsHeld(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.bulk(t, 300) // more than two batches
+	operator, db := k.openAs(t, "plant_operator"), k.Open(t, "plant_embedder", 1)
+	model, err := minilm.Open(stacktest.ModelDir(t), minilm.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = model.Close() })
+	service, err := registry.New(registry.Config{
+		DB: db, Keys: k.Secrets.Hold(keys.Pinned(k.Keys[domain.UseAmendment]), time.Now), Origin: harness.Origin, Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	recipe := embedding.Recipes()[0]
+	maker := vectors.New(service, db, embedding.NewEmbedder(model, nil, slog.New(slog.DiscardHandler)), []embedding.Recipe{recipe})
+	batches := 0
+	n, err := maker.Backfill(t.Context(), recipe, func(int) {
+		batches++
+		require.NoError(t, operator.SetHold(t.Context(), true, "Too dear."))
+	})
+	var held *store.HeldError
+	require.ErrorAs(t, err, &held)
+	require.Contains(t, err.Error(), "by the operator: Too dear.")
+	require.Equal(t, 1, batches)
+	require.Equal(t, n, k.count(t, "embedding"))
+	again, err := maker.Backfill(t.Context(), recipe, func(int) {})
+	require.ErrorAs(t, err, &held)
+	require.Zero(t, again)
+	require.NoError(t, operator.SetHold(t.Context(), false, "Paid for."))
+	rest, err := maker.Backfill(t.Context(), recipe, func(int) {})
+	require.NoError(t, err)
+	require.Equal(t, 300, n+rest)
 }

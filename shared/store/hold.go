@@ -37,6 +37,14 @@ type Overrun struct {
 	Currency string
 }
 
+// HeldError says that something was not done because batch work is held.
+type HeldError struct{ Hold }
+
+// Error says since when, by whom and why.
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("batch work is held since %s by the %s: %s", e.Since.UTC().Format(time.RFC3339), e.By, e.Reason)
+}
+
 const selectHolds = `
 SELECT h.held, h.made_by, h.reason, h.at, coalesce((SELECT min(f.at) FROM public.hold_change f WHERE h.held AND f.held AND f.id <= h.id
 		AND f.id > (SELECT coalesce(max(o.id), 0) FROM public.hold_change o WHERE NOT o.held AND o.id < h.id)), h.at),
