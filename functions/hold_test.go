@@ -200,7 +200,7 @@ func (b *board) goesOn(t *testing.T, audit, finder *server) {
 	require.NotEmpty(t, found.Items)
 	require.False(t, as[tamperingView](t, audit.get(t, b.token, "/api/v1/audit/tampering/"+id)).Tampered)
 	audit.sequence(t)
-	require.Equal(t, 200, audit.do(t, call{method: "GET", path: "/api/v1/audit/export?type=entity&id=" + id, token: b.token}).status)
+	require.Equal(t, 200, audit.do(t, call{method: "GET", path: "/api/v1/audit/export?scope=entity&id=" + id, token: b.token}).status)
 }
 
 // spent is what Cloud Billing says of a month.
