@@ -1,14 +1,18 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	gcp "cloud.google.com/go/pubsub/v2"
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dlai-sd/plant/scripts/localstack/pubsub"
 	"github.com/dlai-sd/plant/shared/store"
 )
 
@@ -64,4 +68,34 @@ func TestWhatIsHeldSaysSo(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "plant: batch work is held since 1970-01-01T00:00:00Z by the budget: Spent.\n"+
 		"Try: the same command once plant hold off has lifted it\n", string(said))
+}
+
+// TestTheBudgetsMessageHolds publishes what Cloud Billing would to the running stack:
+// batch work is held, a backfill says so, and a skill is created all the same.
+func TestTheBudgetsMessageHolds(t *testing.T) {
+	t.Parallel()
+	s := start(t, filepath.Join(t.TempDir(), "data"), "NO_COLOR=1")
+	settings, err := loadSettings(t.Context(), s.dir)
+	require.NoError(t, err)
+	client, err := gcp.NewClient(t.Context(), localProject, pubsub.ClientOptions(settings.PubSub)...)
+	require.NoError(t, err)
+	defer func() { _ = client.Close() }()
+	topic := client.Publisher(budgetTopic)
+	defer topic.Stop()
+	_, err = topic.Publish(t.Context(), &gcp.Message{
+		Data: fmt.Appendf(nil, `{"budgetDisplayName":"Plant","alertThresholdExceeded":1.0,"costAmount":101.5,"costIntervalStart":%q,`+
+			`"budgetAmount":100.0,"budgetAmountType":"SPECIFIED_AMOUNT","currencyCode":"USD"}`, time.Now().UTC().Format(time.RFC3339)),
+		Attributes: map[string]string{"billingAccountId": "01D4EE-079462-DFD6EC", "budgetId": "de72f49d-779b-4945-a127-4d6ce8def0bb", "schemaVersion": "1.0"},
+	}).Get(t.Context())
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		return strings.Contains(must(t, s.env(), "hold", "show").stdout, "by the budget: Of the month's budget of 100.00 USD")
+	}, readyTimeout, tick)
+	s.create(t, "bread", breadBody)
+	backfill := plant(t, s.env(), "embed", "backfill")
+	require.Equal(t, 3, backfill.code, backfill.stderr)
+	require.Contains(t, backfill.stderr, "plant: after 0 vectors: batch work is held since ")
+	require.Contains(t, backfill.stderr, "Try: the same command once plant hold off has lifted it")
+	must(t, s.env(), "hold", "off", "--reason", "Paid for.")
+	require.Zero(t, plant(t, s.env(), "embed", "backfill").code)
 }
