@@ -95,7 +95,7 @@ func (w *siege) audited(t *testing.T, audit *server) {
 	a = audit.post(t, auditor, "/api/v1/audit/run", `{"scope":"governance_agent","id":"acme"}`)
 	require.Equal(t, 202, a.status, "%s", a.body)
 	w.them.run = as[wrote](t, a).ID
-	w.at["/api/v1/audit/run"], w.at["/events/audit"] = audit, audit
+	w.at["/api/v1/audit/run"], w.at["/events/audit"], w.at["/events/budget"] = audit, audit, audit
 }
 
 // unaudited is an export that nobody made.

@@ -57,6 +57,7 @@ func attacks() map[string]func(w *siege, collection string) []aim {
 		"GET /api/v1/audit/runs/{id}":           onRun,
 		"GET /api/v1/audit/tampering/{id}":      (*siege).onTampering,
 		"POST /events/audit":                    onAuditEvent,
+		"POST /events/budget":                   pushedTo("/events/budget"),
 		"POST /api/v1/drift/run":                (*siege).onDrift,
 		"GET /api/v1/drift/reports":             onDocument("/api/v1/drift/reports"),
 		"GET /api/v1/drift/reports/{id}":        onDriftReport,

@@ -47,6 +47,9 @@ type Config struct {
 	// Where dead letters wait, to be counted; empty: they are not.
 	DeadSubscription string `env:"PUBSUB_DEAD_LETTER_SUBSCRIPTION"`
 
+	// Part of the budget at which batch work is held; 1: all of it is spent.
+	HoldAt float64 `env:"BUDGET_HOLD_AT, default=1.0"`
+
 	OIDCIssuer         string `env:"OIDC_ISSUER, default=https://accounts.google.com"`
 	PushAudience       string `env:"PUSH_AUDIENCE"`
 	PushServiceAccount string `env:"PUSH_SERVICE_ACCOUNT"`
@@ -89,6 +92,9 @@ func (c Config) check() error {
 	}
 	if c.Port < 1 || c.Port > 65535 {
 		return errors.New("PORT is 1 to 65535")
+	}
+	if !(c.HoldAt > 0 && c.HoldAt <= 10) {
+		return errors.New("BUDGET_HOLD_AT is a part of the budget, above 0 and at most 10")
 	}
 	if u, err := url.Parse(c.OIDCIssuer); err != nil || u.Host == "" {
 		return errors.New("OIDC_ISSUER is not a URL")

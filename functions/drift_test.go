@@ -437,7 +437,7 @@ func TestDriftOnce(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = model.Close() })
 	c := &drift.Checker{
-		Desk: job.Desk{Outbox: w.outbox(t, db), Logger: slog.New(slog.DiscardHandler), Now: time.Now}, DB: db, Registry: service,
+		Desk: job.Desk{Outbox: w.outbox(t, db), Logger: slog.New(slog.DiscardHandler), Now: time.Now, Held: db.Held}, DB: db, Registry: service,
 		Embedder: embedding.NewEmbedder(model, nil, slog.New(slog.DiscardHandler)),
 	}
 	run, err := c.Start(t.Context(), store.DriftRun{}, "")
@@ -496,7 +496,7 @@ func TestDriftThroughput(t *testing.T) {
 	t.Cleanup(func() { _ = model.Close() })
 	maker := embedding.NewEmbedder(model, nil, slog.New(slog.DiscardHandler))
 	c := &drift.Checker{
-		Desk: job.Desk{Outbox: w.outbox(t, db), Logger: slog.New(slog.DiscardHandler), Now: time.Now, Budget: time.Hour}, DB: db, Registry: service,
+		Desk: job.Desk{Outbox: w.outbox(t, db), Logger: slog.New(slog.DiscardHandler), Now: time.Now, Budget: time.Hour, Held: db.Held}, DB: db, Registry: service,
 		Embedder: maker,
 	}
 	texts := make([]embedding.Entity, n)

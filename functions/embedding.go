@@ -124,7 +124,7 @@ func (d *deps) openDriftCheck(ctx context.Context) (function, error) {
 		d.now = time.Now
 	}
 	checker := &drift.Checker{
-		Desk: job.Desk{Outbox: d.outbox, Logger: d.log, Now: d.now, Budget: driftcheck.Budget},
+		Desk: job.Desk{Outbox: d.outbox, Logger: d.log, Now: d.now, Budget: driftcheck.Budget, Held: d.db.Held},
 		DB:   d.db, Registry: s, Embedder: embedding.NewEmbedder(model, nil, d.log),
 	}
 	if d.cfg.DeadSubscription != "" {

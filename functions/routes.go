@@ -96,6 +96,7 @@ func Routes() []Route {
 			{"GET /api/v1/audit/runs/{id}", auditRun, Bearer, "getAuditRun", 0},
 			{"GET /api/v1/audit/tampering/{id}", auditRun, Bearer, "getTampering", 0},
 			{"POST /events/audit", auditRun, Trusted, "auditEvent", web.LimitBody},
+			{"POST /events/budget", auditRun, Trusted, "budgetEvent", web.LimitBody},
 			{"GET /api/v1/audit/export", auditRun, Bearer, "exportBundle", 0},
 			{"POST /api/v1/audit/exports", auditRun, Bearer, "createExport", web.LimitBody},
 			{"GET /api/v1/audit/exports/{id}", auditRun, Bearer, "getExport", 0},

@@ -92,6 +92,7 @@ func descriptions() map[string]described {
 		"PUBSUB_TOPIC":                    {"topic id", "where events go", false, publishers},
 		"PUBSUB_DEAD_LETTER_TOPIC":        {"topic id", "where events go that can never be handled", false, handlers},
 		"PUBSUB_DEAD_LETTER_SUBSCRIPTION": {"subscription id", "where dead letters wait, to be counted; none: they are not", false, among(driftCheck)},
+		"BUDGET_HOLD_AT":                  {"part of the budget", "how much of it may be spent before batch work is held; 1: all", false, audits},
 		"OIDC_ISSUER":                     {"URL", "who signs the tokens of Pub/Sub and Scheduler", false, pushed},
 		"PUSH_AUDIENCE":                   {"text", "the audience those tokens must name", false, pushed},
 		"PUSH_SERVICE_ACCOUNT":            {"e-mail", "the one account that may push", false, pushed},

@@ -48,6 +48,47 @@ resource "google_pubsub_subscription" "push" {
   depends_on = [google_service_account_iam_member.pubsub_signs_as_push, google_pubsub_topic_iam_member.pubsub_buries]
 }
 
+# Cloud Billing says here how much of the budget is spent. Its messages are no events
+# of ours and are not filtered.
+resource "google_pubsub_topic" "budget" {
+  name       = "plant-budget"
+  depends_on = [google_project_service.api]
+}
+
+resource "google_pubsub_topic_iam_member" "budget" {
+  topic  = google_pubsub_topic.budget.name
+  role   = "roles/pubsub.publisher"
+  member = "serviceAccount:billing-budget-alert@system.gserviceaccount.com"
+}
+
+resource "google_pubsub_subscription" "budget" {
+  for_each                   = toset(var.serve ? ["audit-run"] : [])
+  name                       = "plant-budget"
+  topic                      = google_pubsub_topic.budget.name
+  ack_deadline_seconds       = 60
+  message_retention_duration = "604800s"
+
+  push_config {
+    push_endpoint = "${google_cloud_run_v2_service.function[each.key].uri}/events/budget"
+    oidc_token {
+      service_account_email = local.push
+      audience              = local.push_audience
+    }
+  }
+  retry_policy {
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
+  }
+  dead_letter_policy {
+    dead_letter_topic     = "projects/${var.project}/topics/${google_pubsub_topic.dead_letter.name}"
+    max_delivery_attempts = 20
+  }
+  expiration_policy {
+    ttl = ""
+  }
+  depends_on = [google_service_account_iam_member.pubsub_signs_as_push, google_pubsub_topic_iam_member.pubsub_buries]
+}
+
 resource "google_pubsub_topic_iam_member" "publisher" {
   for_each = { for f, x in local.functions : f => x if x.publishes }
   topic    = google_pubsub_topic.events.name
@@ -71,7 +112,7 @@ resource "google_pubsub_topic_iam_member" "pubsub_buries" {
 }
 
 resource "google_pubsub_subscription_iam_member" "pubsub_takes" {
-  for_each     = google_pubsub_subscription.push
+  for_each     = merge(google_pubsub_subscription.push, { for s in google_pubsub_subscription.budget : "budget" => s })
   subscription = each.value.name
   role         = "roles/pubsub.subscriber"
   member       = local.pubsub_agent

@@ -41,6 +41,12 @@ locals {
       filter   = "(${local.run} AND resource.labels.service_name=\"drift-check\" AND severity>=ERROR) OR (resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"plant-drift\" AND severity>=ERROR)"
       advice   = "Agents are not compared with what they were certified for until it runs again. Its log says why; plant-drift in Cloud Scheduler runs it at once."
     }
+    hold = {
+      title    = "Plant: batch work is held"
+      severity = "WARNING"
+      filter   = "${local.run} AND (resource.labels.service_name=\"audit-run\" OR resource.labels.service_name=\"drift-check\") AND severity=WARNING AND jsonPayload.message:\" held: \""
+      advice   = "The budget is spent, or an operator stopped audits, drift checks and backfills. RUNBOOK.md, The budget has stopped batch work."
+    }
     audit = {
       title    = "Plant: the audit fails"
       severity = "ERROR"
@@ -185,5 +191,8 @@ resource "google_billing_budget" "month" {
   }
   all_updates_rule {
     monitoring_notification_channels = [google_monitoring_notification_channel.email.id]
+    pubsub_topic                     = "projects/${var.project}/topics/${google_pubsub_topic.budget.name}"
+    schema_version                   = "1.0"
   }
+  depends_on = [google_pubsub_topic_iam_member.budget]
 }

@@ -137,11 +137,21 @@ drift_finding
   reader                    +.0. --.    -.-.   -.-.   -
   writer embedder certifier auditor operator authenticator
                             -.-. --.    -.-.   -.-.   -
-drift_run drift_report
+drift_run
+  drift                     +.+. ++.    +.+.   -.-.   -
+  auditor                   +.+. --.    -.-.   -.-.   -
+  reader                    +.0. --.    -.-.   -.-.   -
+  writer embedder certifier operator authenticator
+                            -.-. --.    -.-.   -.-.   -
+drift_report
   drift                     +.+. ++.    +.+.   -.-.   -
   reader                    +.0. --.    -.-.   -.-.   -
   writer embedder certifier auditor operator authenticator
                             -.-. --.    -.-.   -.-.   -
+hold_change
+  operator auditor          ...+ ..+    ...-   ...-   -
+  writer reader embedder certifier drift authenticator
+                            ...+ ..-    ...-   ...-   -
 goose_db_version
   writer reader embedder certifier auditor drift operator authenticator
                             ...+ ..-    ...-   ...-   -

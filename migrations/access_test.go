@@ -34,6 +34,7 @@ func (w *world) probes(t *testing.T) map[string]probe {
 	maps.Copy(probes, w.logProbes())
 	maps.Copy(probes, w.auditProbes())
 	maps.Copy(probes, w.driftProbes())
+	maps.Copy(probes, w.holdProbes())
 	entities, chains := w.rowsOf("skill"), w.rowsOf("skill")
 	for c, key := range chains {
 		chains[c] = append(key, w.subjectOf(c).seq)
@@ -386,7 +387,7 @@ func TestNotEvenASuperuserRemovesHistory(t *testing.T) {
 				if !slices.Contains([]string{
 					"entity", "amendment", "opening", "signature_batch", "constitution", "enactment", "signing_key",
 					"log_entry", "log_tile", "heads", "checkpoint", "log_fork", "tenant_salt", "refusal",
-					"audit_export", "audit_run", "audit_finding",
+					"audit_export", "audit_run", "audit_finding", "hold_change",
 				}, table) {
 					continue
 				}

@@ -75,7 +75,8 @@ func TestCatalogueHasNo(t *testing.T) {
 				AND tgfoid = 'prevent_truncate'::regproc)`,
 		"append-only table without its trigger": `SELECT t FROM unnest(ARRAY['entity', 'amendment', 'opening', 'signature_batch',
 			'constitution', 'enactment', 'skill', 'job_role', 'team', 'agent', 'industry', 'signing_key',
-			'log_entry', 'heads', 'checkpoint', 'log_fork', 'tenant_salt', 'refusal', 'audit_export', 'audit_finding', 'drift_finding']) t
+			'log_entry', 'heads', 'checkpoint', 'log_fork', 'tenant_salt', 'refusal', 'audit_export', 'audit_finding', 'drift_finding',
+			'hold_change']) t
 			WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t::regclass AND tgtype & 16 = 16
 				AND tgfoid = 'prevent_audit_column_updates'::regproc)`,
 		"constraint with a name made by Postgres": `SELECT conname FROM pg_constraint
@@ -152,7 +153,8 @@ func TestUpdatableColumnsAreTheseAlone(t *testing.T) {
 		"plant_auditor outbox":   "attempts available_at",
 		"plant_auditor log_tile": "data",
 		"plant_drift drift_run":  "finished_at phase position updated_at", "plant_drift drift_report": "n",
-		"plant_auditor audit_run": "amendments entities entries finished_at findings phase position updated_at",
+		"plant_auditor drift_run": "asked_at",
+		"plant_auditor audit_run": "asked_at amendments entities entries finished_at findings phase position updated_at",
 	}
 	got := map[string]string{}
 	for _, line := range column(t, conn, `SELECT r.rolname || ' ' || c.relname || '|' ||

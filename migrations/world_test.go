@@ -74,6 +74,7 @@ func newWorld(t *testing.T, db database) *world {
 	w.addLog(t, tx)
 	w.addAudit(t, tx)
 	w.addDrift(t, tx)
+	w.addHold(t, tx)
 	require.NoError(t, tx.Commit(t.Context()))
 	return w
 }

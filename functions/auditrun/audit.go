@@ -11,6 +11,7 @@ import (
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/job"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
@@ -46,6 +47,7 @@ type Run struct {
 	StartedAt  string    `json:"started_at"`
 	UpdatedAt  string    `json:"updated_at"`
 	FinishedAt string    `json:"finished_at,omitzero"`
+	Hold       *job.Hold `json:"hold,omitzero"` // while the status is held
 
 	status int
 }
@@ -188,7 +190,22 @@ func (a audits) start(ctx context.Context, o order) (Run, error) {
 	if errors.Is(err, store.ErrPrincipal) {
 		err = web.Refuse(domain.CodeForbidden, "The principal was disabled.")
 	}
-	return runOf(r, nil, http.StatusAccepted), err
+	if err != nil {
+		return Run{}, err
+	}
+	return a.stands(ctx, runOf(r, nil, http.StatusAccepted))
+}
+
+// stands adds what a run cannot know: that it is held.
+func (a audits) stands(ctx context.Context, r Run) (Run, error) {
+	if r.FinishedAt != "" {
+		return r, nil
+	}
+	hold, err := a.OpenHold(ctx)
+	if hold != nil {
+		r.Status, r.Hold = job.StatusHeld, hold
+	}
+	return r, err
 }
 
 // owner returns whose an entity is, if the caller may have it audited. What somebody
@@ -246,7 +263,10 @@ func (a audits) look(ctx context.Context, in lookAt) (Run, error) {
 		return Run{}, err
 	}
 	findings, err := a.db.Findings(ctx, as, in.id, in.after, maxFindings)
-	return runOf(run, findings, http.StatusOK), err
+	if err != nil {
+		return Run{}, err
+	}
+	return a.stands(ctx, runOf(run, findings, http.StatusOK))
 }
 
 // tampering judges one entity while the caller waits.
@@ -272,7 +292,7 @@ func (a audits) events(dead event.DeadLetter) http.Handler {
 			pushed.ServeHTTP(w, r)
 			return
 		}
-		if _, err := a.Start(r.Context(), store.Run{}, ""); err != nil {
+		if err := a.Daily(r.Context()); err != nil {
 			web.Fail(w, r, &domain.Error{Code: domain.CodeUnavailable, Detail: "The run could not be begun now.", Err: err})
 			return
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/drift"
 	"github.com/dlai-sd/plant/shared/event"
+	"github.com/dlai-sd/plant/shared/job"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
@@ -59,6 +60,7 @@ type Report struct {
 	StartedAt  domain.Time      `json:"started_at"`
 	UpdatedAt  domain.Time      `json:"updated_at"`
 	FinishedAt domain.Time      `json:"finished_at,omitzero"`
+	Hold       *job.Hold        `json:"hold,omitzero"`     // while the status is held
 	Findings   []Finding        `json:"findings,omitzero"` // of one report: the first, or those behind after
 
 	status int
@@ -86,7 +88,8 @@ type Finding struct {
 	FoundAt           domain.Time `json:"found_at"`
 }
 
-func reportOf(r store.DriftRun) Report {
+// reportOf shows a run that goes on as held where there is a hold.
+func reportOf(r store.DriftRun, hold *job.Hold) Report {
 	out := Report{
 		ID: r.ID, Scope: scopeAll, Of: r.GovernanceAgent, Status: "running", Phase: r.Phase, Figures: map[string]int64{},
 		StartedAt: domain.Time(r.StartedAt), UpdatedAt: domain.Time(r.UpdatedAt),
@@ -99,6 +102,8 @@ func reportOf(r store.DriftRun) Report {
 	}
 	if r.FinishedAt != nil {
 		out.Status, out.FinishedAt = "finished", domain.Time(*r.FinishedAt)
+	} else if hold != nil {
+		out.Status, out.Hold = job.StatusHeld, hold
 	}
 	return out
 }
@@ -174,7 +179,11 @@ func (s Service) start(ctx context.Context, o order) (Report, error) {
 	if errors.Is(err, store.ErrPrincipal) {
 		err = web.Refuse(domain.CodeForbidden, "The principal was disabled.")
 	}
-	out := reportOf(run)
+	if err != nil {
+		return Report{}, err
+	}
+	hold, err := s.Checker.OpenHold(ctx)
+	out := reportOf(run, hold)
 	out.status = http.StatusAccepted
 	return out, err
 }
@@ -222,6 +231,10 @@ func (s Service) list(ctx context.Context, in pageIn) (web.List[Report], error) 
 	if err != nil {
 		return web.List[Report]{}, err
 	}
+	hold, err := s.Checker.OpenHold(ctx)
+	if err != nil {
+		return web.List[Report]{}, err
+	}
 	var next *web.Cursor
 	if len(runs) > in.page.Limit {
 		runs = runs[:in.page.Limit]
@@ -230,7 +243,7 @@ func (s Service) list(ctx context.Context, in pageIn) (web.List[Report], error) 
 	}
 	items := make([]Report, len(runs))
 	for i, r := range runs {
-		items[i] = reportOf(r)
+		items[i] = reportOf(r, hold)
 	}
 	return web.NewList(in.url, items, next), nil
 }
@@ -277,7 +290,11 @@ func (s Service) look(ctx context.Context, in lookAt) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	out := reportOf(run)
+	hold, err := s.Checker.OpenHold(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	out := reportOf(run, hold)
 	out.Findings = make([]Finding, len(list))
 	for i, f := range list {
 		out.Findings[i] = Finding{f.ID, f.GovernanceAgent, f.EntityID, f.EntityType, f.Reason, f.Detail, f.StabilityPPM, domain.Time(f.At)}

@@ -117,6 +117,10 @@ run "events_are_published_by_those_who_change_something" {
     condition     = google_pubsub_topic_iam_member.rotation.role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.rotation.topic == "plant-rotation-due"
     error_message = "Secret Manager says what is due, and only there."
   }
+  assert {
+    condition     = google_pubsub_topic_iam_member.budget.role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.budget.topic == "plant-budget" && google_pubsub_topic_iam_member.budget.member == "serviceAccount:billing-budget-alert@system.gserviceaccount.com"
+    error_message = "Only Cloud Billing says what is spent."
+  }
 }
 
 run "pushes_come_from_one_identity_that_only_pubsub_can_be" {
@@ -130,7 +134,7 @@ run "pushes_come_from_one_identity_that_only_pubsub_can_be" {
     error_message = "plant-push invokes the functions that handle events, no other."
   }
   assert {
-    condition     = alltrue([for s in google_pubsub_subscription.push : s.push_config[0].oidc_token[0].audience == "https://plant.example/1/events" && startswith(s.push_config[0].oidc_token[0].service_account_email, "plant-push@")])
+    condition     = alltrue([for s in concat(values(google_pubsub_subscription.push), values(google_pubsub_subscription.budget)) : s.push_config[0].oidc_token[0].audience == "https://plant.example/1/events" && startswith(s.push_config[0].oidc_token[0].service_account_email, "plant-push@")])
     error_message = "Every push carries a token for our audience."
   }
   assert {

@@ -90,6 +90,22 @@ run "somebody_hears" {
   }
 }
 
+run "the_budget_stops_batch_work" {
+  command = plan
+  assert {
+    condition     = google_billing_budget.month.all_updates_rule[0].pubsub_topic == "projects/p/topics/plant-budget" && google_billing_budget.month.all_updates_rule[0].schema_version == "1.0"
+    error_message = "What the budget says goes to its topic."
+  }
+  assert {
+    condition     = google_pubsub_subscription.budget["audit-run"].topic == "plant-budget" && google_pubsub_subscription.budget["audit-run"].filter == null && google_pubsub_subscription.budget["audit-run"].ack_deadline_seconds >= 60 && length(google_pubsub_subscription.budget["audit-run"].dead_letter_policy) == 1 && google_pubsub_subscription.budget["audit-run"].expiration_policy[0].ttl == ""
+    error_message = "All of it is pushed, what fails is buried, and the subscription never expires."
+  }
+  assert {
+    condition     = google_monitoring_alert_policy.log["hold"].notification_channels != null
+    error_message = "Somebody hears that batch work is held."
+  }
+}
+
 run "secrets_are_rotated" {
   command = plan
   assert {
@@ -127,7 +143,7 @@ run "before_the_keys_exist_nothing_serves" {
     serve = false
   }
   assert {
-    condition     = length(google_cloud_run_v2_service.function) + length(google_pubsub_subscription.push) + length(google_cloud_scheduler_job.job) == 0 && length(google_cloud_run_v2_job.job) == 2
+    condition     = length(google_cloud_run_v2_service.function) + length(google_pubsub_subscription.push) + length(google_pubsub_subscription.budget) + length(google_cloud_scheduler_job.job) == 0 && length(google_cloud_run_v2_job.job) == 2
     error_message = "A first apply makes everything but the functions."
   }
 }

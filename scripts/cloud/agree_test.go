@@ -48,6 +48,10 @@ func TestEveryEventRouteIsCalled(t *testing.T) {
 		require.True(t, pushed || timed, "%s: neither a subscription nor a job of that name", r.Pattern)
 	}
 	for name, filter := range s.Subscriptions {
+		if name == "plant-budget" { // Cloud Billing's own messages, on a topic of their own
+			require.Empty(t, filter)
+			continue
+		}
 		if name != "plant-dead-letter-pull" && name != "plant-rotation-due" {
 			require.Regexp(t, `^(hasPrefix\(attributes\.type, |attributes\.type=)"plant\.`, filter, name)
 			require.LessOrEqual(t, len(filter), 256, name)

@@ -1,7 +1,7 @@
 // plant is the command line: it runs the whole stack on this machine, migrates
 // and seeds a database, and reads, imports and shows what the registry holds.
 // Results go to stdout, progress to stderr; the exit code is 0, 1 when the work
-// failed, 2 when the command was not understood.
+// failed, 2 when the command was not understood, 3 when batch work is held.
 package main
 
 import (
@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/dlai-sd/plant/shared/store"
 )
 
 // cli is the command line; each command is a file of this folder.
@@ -32,6 +34,7 @@ type cli struct {
 	Import    importCmd    `cmd:"" help:"Bring in a catalogue, over HTTP: JSON Lines of any kind, O*NET or ESCO."`
 	Events    eventsCmd    `cmd:"" help:"The events between functions."`
 	Embed     embedCmd     `cmd:"" help:"The vectors by which entities are found."`
+	Hold      holdCmd      `cmd:"" help:"The switch that holds batch work: audits, drift checks, backfills. Interactive work is never held."`
 	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
 	Export    exportCmd    `cmd:"" help:"Write the evidence of a scope to a file: a bundle that a stranger can check."`
 	Verify    verifyCmd    `cmd:"" help:"Check a bundle, offline: four verdicts."`
@@ -103,6 +106,9 @@ func execute(ctx context.Context, args []string, stdout io.Writer, stderr *os.Fi
 	return report(stderr, err)
 }
 
+// codeHeld is the exit code of what was not done because batch work is held.
+const codeHeld = 3
+
 // report says what failed and what to try, and returns the exit code.
 func report(stderr io.Writer, err error) int {
 	if err == nil {
@@ -113,6 +119,10 @@ func report(stderr io.Writer, err error) int {
 		return int(code)
 	}
 	fmt.Fprintln(stderr, "plant:", err)
+	if held := new(store.HeldError); errors.As(err, &held) {
+		fmt.Fprintln(stderr, "Try: the same command once plant hold off has lifted it")
+		return codeHeld
+	}
 	var h *hint
 	if !errors.As(err, &h) {
 		h = &hint{try: "plant --help"}

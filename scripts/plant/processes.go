@@ -130,7 +130,10 @@ func (s *stack) subscriptions() []pubsub.Subscription {
 			MaxAttempts: 20, MinBackoff: time.Second, MaxBackoff: time.Minute, DeadLetterTopic: deadTopic,
 		}
 	}
+	budget := push("budget", "audit-run", "/events/budget", "") // whatever is said of it
+	budget.Topic = budgetTopic
 	return []pubsub.Subscription{
+		budget,
 		push("embed", "embed", "/events/embed", embedFilter),
 		push("manufacture", "birth-agent", "/events/manufacture", manufactureFilter),
 		push("manufacture-waiting", "birth-agent", "/events/manufacture", waitingFilter),

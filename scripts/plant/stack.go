@@ -34,6 +34,7 @@ const (
 	pushAudience  = "https://plant.local/events"
 	pushAccount   = "push@plant-local.iam.gserviceaccount.com"
 	eventsTopic   = "plant-events"
+	budgetTopic   = "plant-budget"
 	deadTopic     = "plant-dead-letter"
 
 	deadSubscription = "plant-dead-letter-pull"
@@ -196,7 +197,7 @@ func (s *stack) startPubSub(ctx context.Context) error {
 	}
 	s.closing("OpenID Connect issuer", s.issuer.Stop)
 	s.pubsub, err = pubsub.Start(ctx, pubsub.Options{
-		Project: localProject, Topics: []string{eventsTopic, deadTopic}, Subscriptions: s.subscriptions(),
+		Project: localProject, Topics: []string{eventsTopic, budgetTopic, deadTopic}, Subscriptions: s.subscriptions(),
 		Token: s.token, Logger: slog.New(slog.NewTextHandler(s.logs.writer("pubsub"), nil)),
 	})
 	if err != nil {

@@ -39,7 +39,7 @@ func (w *Worker) Start(ctx context.Context, r store.Run, tenant string) (store.R
 	if r.GovernanceAgent == "" && r.EntityID == "" && r.Kind == "" {
 		r.Phase = store.PhaseLog
 	}
-	next, err := w.Event(EventContinued, r.ID, "audit_run", system)
+	next, err := w.Next(r.ID)
 	if err != nil {
 		return r, err
 	}
@@ -48,6 +48,21 @@ func (w *Worker) Start(ctx context.Context, r store.Run, tenant string) (store.R
 	}
 	w.Announce(ctx, []store.Event{next})
 	return w.DB.ReadRun(ctx, "", r.ID)
+}
+
+// Daily begins the run of this day. While batch work is held it begins none: what is
+// lifted is not followed by a run for every day that it was held.
+func (w *Worker) Daily(ctx context.Context) error {
+	if held, err := w.OnHold(ctx, "the daily audit"); held || err != nil {
+		return err
+	}
+	_, err := w.Start(ctx, store.Run{}, "")
+	return err
+}
+
+// Next is the event that brings a run's next chunk.
+func (w *Worker) Next(run string) (store.Event, error) {
+	return w.Event(EventContinued, run, "audit_run", system)
 }
 
 // Continue works on a run until it is done or the time is up; then the rest comes
@@ -71,7 +86,7 @@ func (w *Worker) step(ctx context.Context, run store.Run, handOn bool) (store.Ru
 		return run, err
 	}
 	if handOn && next.Phase != store.PhaseDone {
-		more, err := w.Event(EventContinued, run.ID, "audit_run", system)
+		more, err := w.Next(run.ID)
 		if err != nil {
 			return run, err
 		}

@@ -83,8 +83,12 @@ func (c *Checker) Start(ctx context.Context, r store.DriftRun, tenant string) (s
 }
 
 // Daily begins the run of this day, or goes on with it: the clock may call as often as
-// it likes.
+// it likes. While batch work is held it begins none: what is lifted is not followed by a
+// run for every day that it was held.
 func (c *Checker) Daily(ctx context.Context) error {
+	if held, err := c.OnHold(ctx, "the daily drift check"); held || err != nil {
+		return err
+	}
 	_, err := c.Start(ctx, store.DriftRun{}, "")
 	if !errors.Is(err, store.ErrAlready) {
 		return err
@@ -116,8 +120,11 @@ func (c *Checker) Mark(ctx context.Context, eventID, requestID string, id domain
 	}, id, c.Now())
 }
 
-func (c *Checker) next(run string) (store.Event, error) {
-	return c.Event(EventContinued, run, "drift_run", System)
+func (c *Checker) next(run string) (store.Event, error) { return Next(c.Desk, run) }
+
+// Next is the event that brings a run's next chunk.
+func Next(d job.Desk, run string) (store.Event, error) {
+	return d.Event(EventContinued, run, "drift_run", System)
 }
 
 // step does one chunk. What somebody changed between the look and the write is looked

@@ -41,10 +41,22 @@ func IsPermanent(err error) bool {
 // a 503, after which Pub/Sub delivers again. A message that is not an event
 // fails for good. Who calls is checked before: see auth.OIDC.
 func Handler(consumer string, f func(context.Context, Event) error, dead DeadLetter) http.Handler {
+	return Pushed(consumer, func(ctx context.Context, push Push) error {
+		e, err := Parse(push.Message.Data, push.Message.Attributes)
+		if err != nil {
+			return Permanent(err)
+		}
+		web.Adopt(ctx, e.RequestID, e.Traceparent)
+		return f(ctx, e)
+	}, dead)
+}
+
+// Pushed is Handler for messages that are not events of ours, but somebody else's.
+func Pushed(consumer string, f func(context.Context, Push) error, dead DeadLetter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		push, err := readPush(r)
 		if err == nil {
-			err = handle(r.Context(), push, f)
+			err = f(r.Context(), push)
 		}
 		if IsPermanent(err) {
 			web.Logger(r.Context()).ErrorContext(r.Context(), consumer+" gives up on a message: "+web.Describe(err))
@@ -70,13 +82,4 @@ func readPush(r *http.Request) (Push, error) {
 		return Push{Message: Message{Data: body}}, Permanent(err)
 	}
 	return push, nil
-}
-
-func handle(ctx context.Context, push Push, f func(context.Context, Event) error) error {
-	e, err := Parse(push.Message.Data, push.Message.Attributes)
-	if err != nil {
-		return Permanent(err)
-	}
-	web.Adopt(ctx, e.RequestID, e.Traceparent)
-	return f(ctx, e)
 }

@@ -25,6 +25,9 @@ type Desk struct {
 	Logger *slog.Logger
 	Now    func() time.Time
 	Budget time.Duration // of one call of Continue
+	// Held reports whether batch work is held: (*store.DB).Held. A job asks before each
+	// chunk.
+	Held func(context.Context) (store.Hold, bool, error)
 }
 
 // Steps is a kind of job, whose runs are of type R.
@@ -36,13 +39,18 @@ type Steps[R any] struct {
 	Chunk func(ctx context.Context, run R, handOn bool) (R, error)
 }
 
-// Continue works on a run until it is done or the time is up.
+// Continue works on a run until it is done or the time is up. A run that is held stays
+// where it is: the sweep asks for it again when the hold is lifted.
 func Continue[R any](ctx context.Context, d Desk, s Steps[R], id string) error {
 	run, err := s.Read(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return event.Permanent(errors.New("there is no such run"))
 	}
 	for end := d.Now().Add(d.Budget); err == nil && !s.Done(run); {
+		held, failed := d.OnHold(ctx, "run "+id)
+		if held || failed != nil {
+			return failed
+		}
 		last := !d.Now().Before(end)
 		run, err = s.Chunk(ctx, run, last)
 		if last {
@@ -53,6 +61,34 @@ func Continue[R any](ctx context.Context, d Desk, s Steps[R], id string) error {
 		return nil
 	}
 	return err
+}
+
+// OnHold reports whether batch work is held, and then says in the log what is not done.
+func (d Desk) OnHold(ctx context.Context, what string) (bool, error) {
+	hold, held, err := d.Held(ctx)
+	if held {
+		d.Logger.WarnContext(ctx, what+" is held: batch work was stopped by the "+hold.By+" at "+hold.Since.UTC().Format(time.RFC3339))
+	}
+	return held, err
+}
+
+// StatusHeld is the status of a run that a hold keeps where it is.
+const StatusHeld = "held"
+
+// Hold says to whoever looks at a run why it does not go on.
+type Hold struct {
+	Since  domain.Time `json:"since"`
+	By     string      `json:"by"` // operator or budget
+	Reason string      `json:"reason"`
+}
+
+// OpenHold is the hold that is on now; nil: none is.
+func (d Desk) OpenHold(ctx context.Context) (*Hold, error) {
+	hold, held, err := d.Held(ctx)
+	if err != nil || !held {
+		return nil, err
+	}
+	return &Hold{Since: domain.Time(hold.Since.UTC()), By: hold.By, Reason: hold.Reason}, nil
 }
 
 // Event is one about work, of the type that is given; tenant "system" is the platform.

@@ -31,6 +31,7 @@ var (
 	ErrReference       = errors.New("a reference is absent or hidden")
 	ErrLawOutOfForce   = errors.New("the constitution is not in force")
 	ErrLawReplaced     = errors.New("another constitution is in force than the one to be replaced")
+	ErrReason          = errors.New("a reason is one line of at most 500 characters")
 	ErrDeadlock        = errors.New("two writes waited for each other, and this one gave way")
 )
 
@@ -56,6 +57,7 @@ var byConstraint = map[string]error{
 	"inbox_pkey":               ErrHandled,
 	"amendment_pkey":           ErrStale,
 	"drift_run_daily":          ErrAlready,
+	"hold_change_reason_check": ErrReason,
 }
 
 // byState names what the database's own conditions mean (class PL is ours).

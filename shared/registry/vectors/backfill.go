@@ -17,11 +17,17 @@ const maxBulk = 100_000_000
 // Backfill makes the vectors that entities of all tenants lack, in batches, and
 // tells after each how many are done. The recipe in use is signed into the
 // states; vectors of another one are only prepared. Stopped at any moment it has
-// done whole batches, and the next one does the rest.
+// done whole batches, and the next one does the rest; a *store.HeldError stops it
+// before a batch while batch work is held.
 func (m *Maker) Backfill(ctx context.Context, model embedding.Recipe, done func(int)) (int, error) {
 	signed := model.ModelID == m.ModelID()
 	total := 0
 	for after := zeroID; total < maxBulk; {
+		if hold, held, err := m.db.Held(ctx); err != nil {
+			return total, err
+		} else if held {
+			return total, &store.HeldError{Hold: hold}
+		}
 		batch, err := m.db.LackingVector(ctx, model.ModelID, signed, after, bulkSize)
 		if err != nil || len(batch) == 0 {
 			return total, err
