@@ -35,7 +35,7 @@ type cli struct {
 	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
 	Export    exportCmd    `cmd:"" help:"Write the evidence of a scope to a file: a bundle that a stranger can check."`
 	Verify    verifyCmd    `cmd:"" help:"Check a bundle, offline: four verdicts."`
-	Drill     drillCmd     `cmd:"" help:"Attack bundles of synthetic deployments in every known way; all must be found."`
+	Drill     drillCmd     `cmd:"" help:"Attack bundles and databases in every known way, copies of yours too; all must be found."`
 }
 
 // app is what every command gets: where to write, and what it was told.

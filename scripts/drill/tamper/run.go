@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/dlai-sd/plant/scripts/drill/table"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/store"
 )
@@ -22,8 +23,9 @@ type Options struct {
 // Row is what became of one kind of attack.
 type Row struct {
 	Attack
-	Tried, Found int // Tried is 0 where the database has nothing that it fits
-	Missed       []string
+	Tried, Found int      // Tried is 0 where the database has nothing that it fits
+	Did          []string // who found it, and as what
+	Missed       []string // what was said instead, of the first few
 }
 
 // Result is what a drill found.
@@ -204,8 +206,9 @@ func (d *drill) take(row *Row, found []store.Finding, halted []ledger.Reason) {
 			got = append(got, ledger.Reason(f.Reason))
 		}
 	}
-	if slices.ContainsFunc(got, func(r ledger.Reason) bool { return slices.Contains(row.Reasons, r) }) {
+	if at := slices.IndexFunc(got, func(r ledger.Reason) bool { return slices.Contains(row.Reasons, r) }); at >= 0 {
 		row.Found++
+		row.Did = table.Add(row.Did, row.By+": "+string(got[at]))
 	} else if len(row.Missed) < 3 {
 		row.Missed = append(row.Missed, fmt.Sprintf("%v, halted: %v", said(found), halted))
 	}
