@@ -205,7 +205,8 @@ func (k *kit) alarms(id string) (n int) {
 // deployment of its own.
 func TestAuditFindsTheLogChanged(t *testing.T) {
 	t.Parallel()
-	for _, attack := range firstOf(tamper.OnLog(), 2, func(tamper.Attack) bool { return true }) {
+	inTheDatabase := func(a tamper.Attack) bool { return !a.Rebuilds && a.Publishes == nil }
+	for _, attack := range firstOf(tamper.OnLog(), 2, inTheDatabase) {
 		t.Run(attack.Group+", "+attack.Name, func(t *testing.T) {
 			t.Parallel()
 			k := newKit(t)
@@ -217,7 +218,7 @@ func TestAuditFindsTheLogChanged(t *testing.T) {
 			s.sequence(t)
 			token := k.Token(t, k.PlatformPrincipal(t, "board", domain.Auditor))
 			require.Empty(t, k.audit(t, s, token, `{"scope":"all"}`).Findings)
-			k.tamper(t, attack.Statements(rand.New(rand.NewPCG(1, 2)), tamper.Victim{})...)
+			k.tamper(t, attack.Statements(rand.New(rand.NewPCG(1, 2)), tamper.Victim{Published: int64(k.count(t, "log_entry"))})...)
 			run := k.audit(t, s, token, `{"scope":"all"}`)
 			require.True(t, saysOneOf(run.Findings, reasonsFor(attack)), "%+v", run.Findings)
 		})

@@ -47,12 +47,12 @@ func (c drillCmd) Run(a *app) error {
 	done := drilled{Seed: c.Seed, FalseAlarms: []string{}}
 	if c.On != "databases" && !c.FromDatabase {
 		if err := c.bundles(a, &done); err != nil {
-			return advise(err, "plant drill --on bundles --count 1")
+			return orAdvise(err, "plant drill --on bundles --count 1")
 		}
 	}
 	if c.On != "bundles" || c.FromDatabase {
 		if err := c.databases(a, &done); err != nil {
-			return advise(err, "plant drill --on databases --count 1")
+			return orAdvise(err, "plant drill --on databases --count 1")
 		}
 	}
 	done.Passed = len(done.FalseAlarms) == 0 && !slices.ContainsFunc(done.Attacks, func(l table.Line) bool { return !l.Passed() })
@@ -100,7 +100,13 @@ func (c drillCmd) databases(a *app, done *drilled) (failed error) {
 	}
 	defer func() { failed = errors.Join(failed, stop()) }()
 	r, err := tamper.Run(a.ctx, source, tamper.Options{Count: c.Count, Seed: c.Seed, Progress: a.counter("attacks on databases")})
-	if err != nil {
+	var disorder *tamper.NotInOrderError
+	switch {
+	case errors.As(err, &disorder):
+		return advise(err, "POST /api/v1/audit/run with the scope all: it says all of it, and alarms")
+	case errors.Is(err, tamper.ErrUnpublished):
+		return advise(err, "plant log status; the sequencer publishes every minute")
+	case err != nil:
 		return err
 	}
 	done.Attacks = append(done.Attacks, r.Lines()...)

@@ -88,7 +88,7 @@ func (c drillCmd) copyOurs(a *app, into deploy.Database, to checkpoints.Store) e
 		return advise(err, "plant migrate up, or a plant as old as the deployment")
 	}
 	if err != nil {
-		return fmt.Errorf("copy the database: %w", err)
+		return orAdvise(fmt.Errorf("copy the database: %w", err), "set PLANT_AUDITOR_DATABASE_URL to an address whose login is, or may become, plant_auditor")
 	}
 	fmt.Fprintf(a.stderr, "Copied %d rows of %d tables, as of one moment; the database was only read.\n", copied.Rows, copied.Tables)
 	return nil

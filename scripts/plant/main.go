@@ -65,6 +65,15 @@ func advise(err error, try string) error {
 	return &hint{err, try}
 }
 
+// orAdvise adds what to try unless the error says so itself.
+func orAdvise(err error, try string) error {
+	var h *hint
+	if errors.As(err, &h) {
+		return err
+	}
+	return advise(err, try)
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once what does not stop

@@ -29,6 +29,9 @@ type Attack struct {
 	Fits        func(Victim) bool
 	SQL         []string // with the words of Victim.Statements in braces
 	Touches     []string // tables that are put back afterwards; of an attack on the log
+
+	Rebuilds  bool                                  // the tiles are made anew from the entries afterwards
+	Publishes func(*rand.Rand, Published) Published // what is then published; nil: what was
 }
 
 // Victim is an entity that can be attacked, and another of the same kind that lends
@@ -39,6 +42,7 @@ type Victim struct {
 	Direct                 []int64 // seqs that are signed directly
 	Batched                []int64 // seqs in a batch of several
 	Vector, Requires, Team bool
+	Published              int64 // entries that the newest published checkpoint covers
 }
 
 // Disarm is what the attacker does first: every constraint and trigger of the schema
@@ -70,6 +74,7 @@ func (a Attack) Statements(r *rand.Rand, v Victim) []string {
 		"{seq}", strconv.FormatInt(1+r.Int64N(max(v.Version, 1)), 10), "{last}", strconv.FormatInt(v.Version, 10),
 		"{direct}", pick(v.Direct), "{batched}", pick(v.Batched),
 		"{hash}", `\x`+hex.EncodeToString(hash), "{bit}", strconv.Itoa(1<<r.IntN(8)), "{byte}", strconv.Itoa(r.IntN(512)),
+		"{published}", strconv.FormatInt(v.Published, 10),
 		"{small}", strconv.Itoa(r.IntN(32)), "{text}", fmt.Sprintf("%x", r.Uint64()), "{share}", fmt.Sprintf("%.6f", r.Float64()),
 	)
 	statements := make([]string, len(a.SQL))
@@ -115,7 +120,7 @@ func onRows() []Attack {
 		differs("a status and its reason", nil, `UPDATE entity SET status_reason = '{text}'`+row),
 		differs("a certification", nil, `UPDATE entity SET genesis_certification = '{"certification_id":"{text}"}'`+row),
 		differs("an alignment", nil, `UPDATE entity SET amendment_alignment = 'requires_review'`+row),
-		differs("an owner", nil, `UPDATE entity SET governance_agent_id = 'mallory'`+row),
+		differs("an owner", nil, `UPDATE entity SET governance_agent_id = 'mallory-{text}'`+row),
 		differs("visibility", nil, `UPDATE entity SET visibility = CASE visibility WHEN 'public' THEN 'private' ELSE 'public' END`+row),
 		differs("tags", nil, `UPDATE entity SET tags = tags || ARRAY['{text}']`+row),
 		differs("custom attributes", nil, `UPDATE entity SET custom_attributes = custom_attributes || '{"{text}":1}'`+row),
@@ -130,7 +135,7 @@ func onRows() []Attack {
 		differs("a certified drift", nil, `UPDATE entity SET drift_detector = '{"drifted":false}'`+row),
 		differs("a column of the kind", ofSkill, `UPDATE skill SET category = CASE category WHEN 'soft_skill' THEN 'technical' ELSE 'soft_skill' END`+row),
 		differs("a description", ofSkill, `UPDATE skill SET description = '{text}'`+row),
-		differs("an owner in the kind's row", ofSkill, `UPDATE skill SET governance_agent_id = 'mallory'`+row),
+		differs("an owner in the kind's row", ofSkill, `UPDATE skill SET governance_agent_id = 'mallory-{text}'`+row),
 		differs("seniority", ofRole, `UPDATE job_role SET seniority_level = CASE seniority_level WHEN 'junior' THEN 'senior' ELSE 'junior' END`+row),
 		differs("a requirement removed", func(v Victim) bool { return v.Requires },
 			`DELETE FROM job_role_skill WHERE ctid = (SELECT ctid FROM job_role_skill WHERE job_role_id = '{id}' LIMIT 1)`),
@@ -232,9 +237,9 @@ func onVectorsAndPlaces() []Attack {
 		vector("its text's hash", audit.ReasonVectorDiffers, `UPDATE embedding SET text_sha256 = '{hash}'`+whole),
 		vector("another's vector, with its hash", audit.ReasonVectorDiffers,
 			`UPDATE embedding SET (vector, vector_sha256) = (SELECT vector, vector_sha256 FROM embedding WHERE entity_id = '{other}')`+whole),
-		vector("a vector's owner", audit.ReasonVectorDiffers, `UPDATE embedding SET governance_agent_id = 'mallory'`+whole),
+		vector("a vector's owner", audit.ReasonVectorDiffers, `UPDATE embedding SET governance_agent_id = 'mallory-{text}'`+whole),
 		vector("a vector removed", audit.ReasonVectorMissing, `DELETE FROM embedding`+whole),
-		place("an entry's owner", reasons(audit.ReasonLogMismatch), `UPDATE log_entry SET governance_agent_id = 'mallory'`+atSeq),
+		place("an entry's owner", reasons(audit.ReasonLogMismatch), `UPDATE log_entry SET governance_agent_id = 'mallory-{text}'`+atSeq),
 		place("an entry's hash", reasons(audit.ReasonLogMismatch), `UPDATE log_entry SET hash = '{hash}'`+atSeq),
 		place("an entry that names nobody", reasons(audit.ReasonNotLogged),
 			`UPDATE log_entry SET entity_id = NULL, seq = NULL, governance_agent_id = NULL, shared = false`+atSeq),
