@@ -70,7 +70,7 @@ func TestDrillWithoutAStack(t *testing.T) {
 	require.Contains(t, r.stdout, "SHOULD FIND IT")
 	require.Regexp(t, `a name  +audit: row_differs +audit: row_differs +1 of 1`, r.stdout)
 	require.Contains(t, r.stdout, " 0 not found; ")
-	for _, args := range [][]string{{"--count", "0"}, {"--clean", "-1"}} {
+	for _, args := range [][]string{{"--count", "0"}, {"--clean=-1"}} {
 		require.Equal(t, 1, plant(t, environment(), append([]string{"drill"}, args...)...).code)
 	}
 	none := plant(t, environment("PLANT_DIR="+t.TempDir()), "drill", "--from-database")

@@ -52,7 +52,8 @@ func (c drillCmd) ground(a *app) (source tamper.Source, stop func() error, faile
 	}
 	source = tamper.Source{AdminURL: database.URL, As: database.As, Published: published, Origin: deploy.Origin}
 	if !c.FromDatabase {
-		return source, stop, deploy.NewRegistry(a.ctx, database, published, c.skills())
+		source.Captured, err = deploy.NewRegistry(a.ctx, database, published, c.skills())
+		return source, stop, err
 	}
 	if source.Origin, err = need(a.settings.Origin, "PLANT_ORIGIN"); err != nil {
 		return source, nil, err

@@ -111,8 +111,8 @@ FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND N
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'goose_db_version' AND has_table_privilege(c.oid, 'SELECT')
 GROUP BY c.relname ORDER BY c.relname`
 
-// copyAll copies every table that the source's role reads. Neither triggers nor
-// foreign keys stop what was accepted once.
+// copyAll copies every table that the source's role reads. Neither triggers, which the
+// copy loses, nor foreign keys stop what was accepted once.
 func copyAll(ctx context.Context, from, into pgx.Tx) (done Copied, err error) {
 	rows, err := from.Query(ctx, tablesAndColumns)
 	if err != nil {
@@ -121,14 +121,16 @@ func copyAll(ctx context.Context, from, into pgx.Tx) (done Copied, err error) {
 	tables := map[string]string{}
 	var name, columns string
 	var names []string
+	disarm := "SET LOCAL session_replication_role = replica; "
 	if _, err := pgx.ForEachRow(rows, []any{&name, &columns}, func() error {
 		tables[name] = columns
 		names = append(names, pgx.Identifier{"public", name}.Sanitize())
+		disarm += "ALTER TABLE " + names[len(names)-1] + " DISABLE TRIGGER USER; "
 		return nil
 	}); err != nil {
 		return done, fmt.Errorf("list the tables: %w", err)
 	}
-	if _, err := into.Exec(ctx, "SET LOCAL session_replication_role = replica; TRUNCATE "+strings.Join(names, ", ")+" CASCADE"); err != nil {
+	if _, err := into.Exec(ctx, disarm+"TRUNCATE "+strings.Join(names, ", ")+" CASCADE"); err != nil {
 		return done, fmt.Errorf("empty the copy: %w", err)
 	}
 	for name, columns := range tables {

@@ -80,6 +80,12 @@ func (p Place) service(ctx context.Context, role string) (*store.DB, *registry.S
 	return db, s, err
 }
 
+// Sealer signs as the registry does, with the amendment key in hand.
+func (p Place) Sealer(ctx context.Context) (ledger.Sealer, error) {
+	key, err := p.Secrets.Key(ctx, p.Keys[domain.UseAmendment])
+	return ledger.Sealer{Origin: p.Origin, Constitution: ledger.Hash(domain.InForce().Sum()), KeyID: key.ID(), Signer: key}, err
+}
+
 // tenant writes as one principal.
 type tenant struct {
 	service *registry.Service

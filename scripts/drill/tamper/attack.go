@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,6 +30,10 @@ type Attack struct {
 	Fits        func(Victim) bool
 	SQL         []string // with the words of Victim.Statements in braces
 	Touches     []string // tables that are put back afterwards; of an attack on the log
+
+	// Seals changes what the victim's next version says, and whose deployment, rules and
+	// clock sign it. Nothing is signed if it is nil.
+	Seals func(*rand.Rand, *ledger.Draft, *ledger.Sealer)
 
 	Rebuilds  bool                                  // the tiles are made anew from the entries afterwards
 	Publishes func(*rand.Rand, Published) Published // what is then published; nil: what was
@@ -99,7 +104,7 @@ const (
 // OnEntities are the attacks on what is kept of one entity. Many, on one entity each,
 // can be made in one database.
 func OnEntities() []Attack {
-	return append(append(onRows(), onHistories()...), append(onSignatures(), onVectorsAndPlaces()...)...)
+	return slices.Concat(onRows(), onHistories(), onSignatures(), onVectorsAndPlaces(), onCapturedKeys())
 }
 
 func entityAttack(group, name string, reasons []ledger.Reason, fits func(Victim) bool, sql ...string) Attack {
@@ -179,6 +184,13 @@ func onHistories() []Attack {
 		history("all of it gone, the row left", reasons(audit.ReasonHistoryMissing), nil, `DELETE FROM opening`+whole, `DELETE FROM amendment`+whole),
 		history("the whole entity gone", reasons(audit.ReasonHistoryMissing), ofSkill, `DELETE FROM opening`+whole, `DELETE FROM amendment`+whole,
 			`DELETE FROM embedding`+whole, `DELETE FROM skill WHERE id = '{id}'`, `DELETE FROM entity WHERE id = '{id}'`),
+		history("another's in its place", reasons(ledger.ReasonEntityChanged), func(v Victim) bool { return v.Other != "" },
+			`DELETE FROM opening`+whole, `DELETE FROM amendment`+whole,
+			`INSERT INTO amendment (entity_id, seq, prev_hash, hash, record, entity_type, governance_agent_id, change, breaking, author,
+				recorded_at, state_hash, constitution, key_id, algorithm, signature, batch_id, batch_index, batch_path)
+				SELECT '{id}', seq, prev_hash, sha256('{hash}' || hash), record, entity_type, governance_agent_id, change, breaking, author,
+				recorded_at, state_hash, constitution, key_id, algorithm, coalesce(signature, '{hash}'), NULL, NULL, NULL FROM amendment WHERE entity_id = '{other}'`,
+			`INSERT INTO opening (entity_id, seq, salt, state) SELECT '{id}', seq, salt, state FROM opening WHERE entity_id = '{other}'`),
 		history("two versions exchanged", reasons(ledger.ReasonSeqGap), several, `UPDATE amendment SET seq = -1`+whole+` AND seq = 1`,
 			`UPDATE amendment SET seq = 1`+whole+` AND seq = 2`, `UPDATE amendment SET seq = 2`+whole+` AND seq = -1`),
 		history("a version's number", reasons(ledger.ReasonSeqGap, audit.ReasonColumnsDiffer), nil, `UPDATE amendment SET seq = seq + 7`+whole+` AND seq = {last}`),

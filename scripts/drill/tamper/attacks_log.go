@@ -57,6 +57,8 @@ func onEntries() []Attack {
 			`UPDATE log_tile SET data = set_byte(data, {small}, get_byte(data, {small}) # {bit}) WHERE level = 0 AND index = 0`),
 		log("a tile removed", ByAudit, reasons(audit.ReasonTileDiffers, audit.ReasonLogStopped), tiles,
 			`DELETE FROM log_tile WHERE level = 0 AND index = (SELECT floor({share} * count(*))::bigint FROM log_tile WHERE level = 0)`),
+		log("a tile above", ByAudit, reasons(audit.ReasonTileDiffers), tiles,
+			`UPDATE log_tile SET data = set_byte(data, {small}, get_byte(data, {small}) # {bit}) WHERE level = 1 AND index = 0`),
 		log("the last tile", BySequencer, diverged, tiles,
 			`UPDATE log_tile SET data = set_byte(data, {small}, get_byte(data, {small}) # {bit})
 				WHERE level = 0 AND index = (SELECT max(index) FROM log_tile WHERE level = 0)`),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 
@@ -25,6 +26,7 @@ type Source struct {
 	As        func(string) string // that address for a role, of another database of the server where asked
 	Published checkpoints.Store   // only read
 	Origin    string
+	Captured  *ledger.Sealer // that of the amendment key; nil where it was not captured
 }
 
 // ground is one copy.
@@ -107,11 +109,17 @@ func (g *ground) close(ctx context.Context) error {
 	return errors.Join(err, g.drop())
 }
 
-// attack runs statements in one transaction and reports whether they changed
-// anything.
-func (g *ground) attack(ctx context.Context, statements []string) (changed bool, err error) {
+// attack makes an attack in one transaction and reports whether it changed anything.
+// What is signed is signed by captured.
+func (g *ground) attack(ctx context.Context, a Attack, r *rand.Rand, v Victim, captured *ledger.Sealer) (changed bool, err error) {
 	err = pgx.BeginFunc(ctx, g.conn, func(tx pgx.Tx) error {
-		for _, sql := range statements {
+		if a.Seals != nil {
+			changed = true
+			if err := g.seal(ctx, tx, a, r, v, *captured); err != nil {
+				return err
+			}
+		}
+		for _, sql := range a.Statements(r, v) {
 			tag, err := tx.Exec(ctx, sql)
 			if err != nil {
 				return fmt.Errorf("%s: %w", sql, err)

@@ -58,7 +58,7 @@ func (d *drill) logOn(ctx context.Context, g *ground, rows []Row, next <-chan in
 	for i := range next {
 		for n := range d.Count {
 			random := d.random(1<<32 | uint64(i)<<20 | uint64(n)) // #nosec G115 -- small numbers
-			changed, err := g.attack(ctx, rows[i].Statements(random, Victim{Published: covers.Size}))
+			changed, err := g.attack(ctx, rows[i].Attack, random, Victim{Published: covers.Size}, nil)
 			if err == nil && changed && rows[i].Rebuilds {
 				err = g.rebuild(ctx)
 			}

@@ -182,11 +182,11 @@ func (d *drill) round(ctx context.Context, g *ground, rows []Row) error {
 			continue
 		}
 		v.Other = lenders[lent(v)]
-		row := rarest(rows, planned, v, d.Count)
+		row := d.rarest(rows, planned, v)
 		if row == nil {
 			continue
 		}
-		changed, err := g.attack(ctx, row.Statements(random, v))
+		changed, err := g.attack(ctx, row.Attack, random, v, d.source.Captured)
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w", row.Group, row.Name, err)
 		}
@@ -202,10 +202,11 @@ func (d *drill) round(ctx context.Context, g *ground, rows []Row) error {
 func lent(v Victim) string { return fmt.Sprint(v.Kind, v.Vector) }
 
 // rarest is the kind of attack that fits a victim and is most behind.
-func rarest(rows []Row, planned map[*Row]int, v Victim, count int) (best *Row) {
+func (d *drill) rarest(rows []Row, planned map[*Row]int, v Victim) (best *Row) {
 	for i := range rows {
 		r := &rows[i]
-		if n := r.Tried + planned[r]; n < count && r.fits(v) && (best == nil || n < best.Tried+planned[best]) {
+		possible := r.fits(v) && (r.Seals == nil || d.source.Captured != nil)
+		if n := r.Tried + planned[r]; n < d.Count && possible && (best == nil || n < best.Tried+planned[best]) {
 			best = r
 		}
 	}

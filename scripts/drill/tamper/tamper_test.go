@@ -25,7 +25,9 @@ func populate(t *testing.T, skills int) tamper.Source {
 	require.NoError(t, err)
 	place := deploy.Place{As: d.As, Secrets: d.Secrets, Keys: d.Keys, Origin: harness.Origin, Published: published}
 	require.NoError(t, deploy.Populate(t.Context(), place, skills))
-	return tamper.Source{AdminURL: d.URL, As: d.As, Published: published, Origin: harness.Origin}
+	captured, err := place.Sealer(t.Context())
+	require.NoError(t, err)
+	return tamper.Source{AdminURL: d.URL, As: d.As, Published: published, Origin: harness.Origin, Captured: &captured}
 }
 
 // TestDatabases is the drill on databases, small unless DRILL_COUNT says otherwise.
