@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
-	"github.com/dlai-sd/plant/migrations"
 	"github.com/dlai-sd/plant/scripts/drill/deploy"
 	"github.com/dlai-sd/plant/scripts/drill/tamper"
 	"github.com/dlai-sd/plant/scripts/localstack/ephemeral"
@@ -37,60 +37,86 @@ func (c drillCmd) ground(a *app) (source tamper.Source, stop func() error, faile
 		defer cancel()
 		return errors.Join(server.Stop(ctx), os.RemoveAll(folder))
 	}
-	defer func() {
-		if failed != nil {
-			failed = errors.Join(failed, stop())
+	if c.FromDatabase {
+		source, err = c.copyOurs(a, server, folder)
+	} else {
+		source, err = c.synthetic(a, server, folder)
+	}
+	if err != nil {
+		return source, nil, errors.Join(err, stop())
+	}
+	return source, stop, nil
+}
+
+// synthetic writes two registries under the same keys: a large one, of which few copies
+// are enough, and a small one, whose log is quickly judged and put back.
+func (c drillCmd) synthetic(a *app, server *deploy.Server, folder string) (source tamper.Source, failed error) {
+	keys, err := deploy.NewKeys(a.ctx)
+	if err != nil {
+		return source, err
+	}
+	defer func() { failed = errors.Join(failed, keys.Close()) }()
+	write := func(name string, skills int) (s tamper.Source, err error) {
+		database, published, err := empty(a, server, folder, name)
+		if err != nil {
+			return s, err
 		}
-	}()
-	published, err := checkpoints.NewFolder(folder)
-	if err != nil {
-		return source, nil, err
+		s = tamper.Source{AdminURL: database.URL, As: database.As, Published: published, Origin: deploy.Origin}
+		s.Captured, err = keys.Registry(a.ctx, database, published, skills)
+		return s, err
 	}
-	database, err := server.Database(a.ctx)
-	if err != nil {
-		return source, nil, err
-	}
-	source = tamper.Source{AdminURL: database.URL, As: database.As, Published: published, Origin: deploy.Origin}
-	if !c.FromDatabase {
-		source.Captured, err = deploy.NewRegistry(a.ctx, database, published, c.skills())
-		return source, stop, err
-	}
-	if source.Origin, err = need(a.settings.Origin, "PLANT_ORIGIN"); err != nil {
-		return source, nil, err
-	}
-	return source, stop, c.copyOurs(a, database, published)
-}
-
-// skills is how large a synthetic registry is: so large that few copies of it are
-// enough for the drill.
-func (c drillCmd) skills() int {
 	const each, least, most = 30, 120, 900
-	return min(most, max(least, each*c.Count))
+	log, err := write("log", least)
+	if err != nil {
+		return source, err
+	}
+	if source, err = write("plant", min(most, max(least, each*c.Count))); err != nil {
+		return source, err
+	}
+	source.Log = &log
+	return source, nil
 }
 
-func (c drillCmd) copyOurs(a *app, into deploy.Database, to checkpoints.Store) error {
+func empty(a *app, server *deploy.Server, folder, name string) (deploy.Database, checkpoints.Folder, error) {
+	published, err := checkpoints.NewFolder(filepath.Join(folder, name))
+	if err != nil {
+		return deploy.Database{}, published, err
+	}
+	database, err := server.Database(a.ctx, name)
+	return database, published, err
+}
+
+// copyOurs copies this deployment's database and its newest checkpoint.
+func (c drillCmd) copyOurs(a *app, server *deploy.Server, folder string) (source tamper.Source, failed error) {
+	origin, err := need(a.settings.Origin, "PLANT_ORIGIN")
+	if err != nil {
+		return source, err
+	}
 	ours, err := a.openCheckpoints(a.ctx)
 	if err != nil {
-		return err
+		return source, err
 	}
 	from, done, err := a.auditor(a.ctx)
 	if err != nil {
-		return err
+		return source, err
 	}
 	defer done()
+	into, to, err := empty(a, server, folder, "plant")
+	if err != nil {
+		return source, err
+	}
 	ctx, cancel := context.WithTimeout(a.ctx, copyTimeout)
 	defer cancel()
 	copied, err := deploy.Copy(ctx, from, ours, into, to)
 	var schema *deploy.SchemaError
-	if errors.As(err, &schema) && schema.Has > migrations.Latest() {
-		return advise(err, "a plant as new as the deployment")
-	}
-	if errors.As(err, &schema) {
-		return advise(err, "plant migrate up, or a plant as old as the deployment")
-	}
-	if err != nil {
-		return orAdvise(fmt.Errorf("copy the database: %w", err), "set PLANT_AUDITOR_DATABASE_URL to an address whose login is, or may become, plant_auditor")
+	switch {
+	case errors.As(err, &schema) && schema.Has > schema.Want:
+		return source, advise(err, "a plant as new as the deployment")
+	case errors.As(err, &schema):
+		return source, advise(err, "plant migrate up, or a plant as old as the deployment")
+	case err != nil:
+		return source, advise(fmt.Errorf("copy the database: %w", err), "set PLANT_AUDITOR_DATABASE_URL to an address whose login is, or may become, plant_auditor")
 	}
 	fmt.Fprintf(a.stderr, "Copied %d rows of %d tables, as of one moment; the database was only read.\n", copied.Rows, copied.Tables)
-	return nil
+	return tamper.Source{AdminURL: into.URL, As: into.As, Published: to, Origin: origin}, nil
 }

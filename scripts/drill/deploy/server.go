@@ -20,6 +20,7 @@ import (
 type Server struct {
 	dir      *ephemeral.Dir
 	postgres *postgres.Server
+	password string // of its roles
 }
 
 // Start starts a server; Stop ends it.
@@ -32,7 +33,7 @@ func Start(ctx context.Context, o ephemeral.Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.Remove())
 	}
-	return &Server{dir, server}, nil
+	return &Server{dir, server, rand.Text()}, nil
 }
 
 // Stop ends the server and removes what it kept.
@@ -56,10 +57,9 @@ func (d Database) As(role string) string {
 	return u.String()
 }
 
-// Database makes one. There is one in each server: its roles have one password.
-func (s *Server) Database(ctx context.Context) (Database, error) {
-	const name = "plant"
-	if err := execute(ctx, s.postgres.AdminURL(), "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
+// Database makes one of a name.
+func (s *Server) Database(ctx context.Context, name string) (Database, error) {
+	if err := execute(ctx, s.postgres.AdminURL(), "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
 		return Database{}, fmt.Errorf("create database: %w", err)
 	}
 	u, err := url.Parse(s.postgres.AdminURL())
@@ -67,7 +67,7 @@ func (s *Server) Database(ctx context.Context) (Database, error) {
 		return Database{}, errors.New("the server's address is not a URL")
 	}
 	u.Path = "/" + name
-	d := Database{URL: u.String(), password: rand.Text()}
+	d := Database{URL: u.String(), password: s.password}
 	statements := []string{migrations.Bootstrap}
 	for _, role := range append(migrations.Roles(), "plant_migrator") {
 		// A role and a password made of letters and digits: nothing to quote.

@@ -26,6 +26,7 @@ type Source struct {
 	As        func(string) string // that address for a role, of another database of the server where asked
 	Published checkpoints.Store   // only read
 	Origin    string
+	Log       *Source        // a smaller deployment whose log is attacked; nil: this one's
 	Captured  *ledger.Sealer // that of the amendment key; nil where it was not captured
 }
 

@@ -19,6 +19,10 @@ import (
 // log attacks the log in a copy for each core, again and again, and puts back what was
 // changed.
 func (d *drill) log(ctx context.Context, rows []Row) error {
+	source := d.source
+	if source.Log != nil {
+		source = *source.Log
+	}
 	next := make(chan int, len(rows))
 	for i := range rows {
 		next <- i
@@ -29,7 +33,7 @@ func (d *drill) log(ctx context.Context, rows []Row) error {
 	for worker := range failed {
 		group.Go(func() {
 			name := fmt.Sprintf("plant_drill_%x_log_%d", d.Seed, worker)
-			g, err := newGround(ctx, d.source, name)
+			g, err := newGround(ctx, source, name)
 			if err == nil {
 				err = errors.Join(d.logOn(ctx, g, rows, next), g.close(ctx))
 			}
