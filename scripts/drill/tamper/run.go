@@ -97,24 +97,23 @@ func (d *drill) withCopy(ctx context.Context, f func(*ground) error) error {
 
 // inOrder judges all of a copy before any attack.
 func (g *ground) inOrder(ctx context.Context) error {
-	list, err := g.victims(ctx)
-	if err != nil {
-		return err
-	}
 	found, halted, err := g.wholeLog(ctx)
 	if err != nil {
 		return err
 	}
-	for part := range slices.Chunk(list, judged) {
-		ids := make([]string, len(part))
-		for i, v := range part {
-			ids[i] = v.ID
+	for after := ""; ; {
+		ids, err := g.db.AuditIDs(ctx, store.RunFilter{}, after, judged)
+		if err != nil {
+			return fmt.Errorf("list the entities: %w", err)
+		}
+		if len(ids) == 0 {
+			break
 		}
 		more, err := g.auditor.Entities(ctx, ids)
 		if err != nil {
 			return fmt.Errorf("audit: %w", err)
 		}
-		found = append(found, more.Findings...)
+		found, after = append(found, more.Findings...), ids[len(ids)-1]
 	}
 	if len(found) == 0 && len(halted) == 0 {
 		return nil

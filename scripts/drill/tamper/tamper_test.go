@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/scripts/drill/deploy"
@@ -50,4 +51,43 @@ func TestDatabases(t *testing.T) {
 	require.True(t, result.Passed(), "see the rows above")
 	require.GreaterOrEqual(t, len(result.Rows), 60)
 	require.Positive(t, result.CleanEntities)
+}
+
+// TestNothingIsAttackedInDisorder: a database that was tampered with, or whose log was
+// never published, is no ground for a drill.
+func TestNothingIsAttackedInDisorder(t *testing.T) {
+	t.Parallel()
+	o := tamper.Options{Count: 1, Seed: 2}
+	source := populate(t, 20)
+	unpublished, err := checkpoints.NewFolder(t.TempDir())
+	require.NoError(t, err)
+	nowhere := source
+	nowhere.Published = unpublished
+	_, err = tamper.Run(t.Context(), nowhere, o)
+	require.ErrorIs(t, err, tamper.ErrUnpublished)
+
+	conn, err := pgx.Connect(t.Context(), source.AdminURL)
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), tamper.Disarm+`; UPDATE opening SET state = state || ' ' WHERE entity_id = (SELECT min(id::text)::uuid FROM skill) AND seq = 1`)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
+	var disorder *tamper.NotInOrderError
+	_, err = tamper.Run(t.Context(), source, o)
+	require.ErrorAs(t, err, &disorder)
+	require.Len(t, disorder.Findings, 1)
+	require.Contains(t, err.Error(), "1 findings, the first: state_hash_mismatch (skill ")
+}
+
+// TestNoKeyWasCaptured: of a database alone, what needs a key is not attacked, and all
+// the rest is.
+func TestNoKeyWasCaptured(t *testing.T) {
+	t.Parallel()
+	source := populate(t, 120)
+	source.Captured = nil
+	result, err := tamper.Run(t.Context(), source, tamper.Options{Count: 1, Seed: 3})
+	require.NoError(t, err)
+	require.True(t, result.Passed())
+	for i, line := range result.Lines() {
+		require.Equal(t, result.Rows[i].Seals == nil, line.Tried > 0, "%s, %s", line.Group, line.Attack)
+	}
 }
