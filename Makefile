@@ -85,7 +85,6 @@ soak: ## Random operations of concurrent tenants, then every promise checked (SO
 .PHONY: drill
 drill: build ## Attack bundles and databases in every known way, at full count (DRILL_COUNT=1000 DRILL_SEED=0)
 	@bin/plant drill --count $(DRILL_COUNT) --clean 100000 --seed $(or $(DRILL_SEED),0)
-	@DRILL_COUNT=$(DRILL_COUNT) $(TESTSTACK) -- go test ./scripts/drill/tamper -run '^TestDatabases$$' -count=1 -v -timeout 60m
 
 .PHONY: test-pg16
 test-pg16: ## Run the tests that speak SQL on PostgreSQL 16

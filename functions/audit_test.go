@@ -1,14 +1,17 @@
 package main
 
 import (
-	"crypto/sha256"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/dlai-sd/plant/scripts/drill/tamper"
+	"github.com/dlai-sd/plant/shared/audit"
 	"github.com/dlai-sd/plant/shared/domain"
 )
 
@@ -52,26 +55,10 @@ func (k *kit) audit(t *testing.T, s *server, token, order string) auditRunView {
 	return auditRunView{}
 }
 
-func reasonsOf(findings []foundOf) string {
-	var list []string
-	for _, f := range findings {
-		list = append(list, f.Reason)
-	}
-	return strings.Join(list, " ")
-}
-
-// tamper changes the database as somebody would who has all of it: no trigger fires,
-// and no constraint holds that could be dropped.
+// tamper changes the database as somebody would who has all of it.
 func (k *kit) tamper(t *testing.T, statements ...string) {
 	t.Helper()
-	k.admin(t, `DO $$ DECLARE c record; BEGIN
-		FOR c IN SELECT conrelid::regclass AS tab, conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f') ORDER BY contype DESC LOOP
-			EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I CASCADE', c.tab, c.conname);
-		END LOOP;
-		FOR c IN SELECT DISTINCT tgrelid::regclass AS tab FROM pg_trigger WHERE NOT tgisinternal LOOP
-			EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', c.tab);
-		END LOOP;
-	END $$`)
+	k.admin(t, tamper.Disarm)
 	for _, sql := range statements {
 		k.admin(t, sql)
 	}
@@ -121,6 +108,33 @@ func TestAuditFindsNothing(t *testing.T) {
 	require.Equal(t, before+1, w.count(t, "audit_run WHERE principal_id IS NULL"))
 }
 
+// firstOf are the first attacks of every group, up to so many of each finder; the
+// drill makes all of them, in numbers.
+func firstOf(attacks []tamper.Attack, many int, takes func(tamper.Attack) bool) (chosen []tamper.Attack) {
+	had := map[string]int{}
+	for _, a := range attacks {
+		if of := a.Group + a.By; had[of] < many && takes(a) {
+			had[of]++
+			chosen = append(chosen, a)
+		}
+	}
+	return chosen
+}
+
+func reasonsFor(a tamper.Attack) (list []string) {
+	if a.By == tamper.BySequencer {
+		return []string{string(audit.ReasonLogStopped)}
+	}
+	for _, r := range a.Reasons {
+		list = append(list, string(r))
+	}
+	return list
+}
+
+func saysOneOf(findings []foundOf, reasons []string) bool {
+	return slices.ContainsFunc(findings, func(f foundOf) bool { return slices.Contains(reasons, f.Reason) })
+}
+
 // TestAuditFindsTampering attacks a database by hand, every entity in a way of its own,
 // and each is found under the reason it has: by a run over everything, which alarms,
 // and by a look at the entity alone. What was not attacked is found in order.
@@ -128,43 +142,37 @@ func TestAuditFindsTampering(t *testing.T) {
 	t.Parallel()
 	w := newSiege(t)
 	s := w.at["/api/v1/audit/run"]
-	attacks := databaseAttacks()
-	target := map[string]string{}
-	for name, attack := range attacks {
-		if target[name] = strings.NewReplacer("{role}", w.them.ids[jobRoles], "{agent}", w.them.ids[agents]).Replace(attack.of); attack.of == "" {
-			target[name] = w.victimSkill(t, name)
-		}
+	skill := tamper.Victim{Kind: "skill", Owner: "acme", Other: w.own.ids[skills], Version: 3, Direct: []int64{1, 2}, Vector: true}
+	attacks := firstOf(tamper.OnEntities(), 3, func(a tamper.Attack) bool { return a.Seals == nil && (a.Fits == nil || a.Fits(skill)) })
+	require.Greater(t, len(attacks), 15)
+	target := make([]string, len(attacks))
+	for i, a := range attacks {
+		target[i] = w.victimSkill(t, a.Group+" "+a.Name)
 	}
 	w.deliver(t, w.at["similar"], "/events/embed", ".created", ".evolved")
 	s.sequence(t)
+	random := rand.New(rand.NewPCG(1, 2))
 	var statements []string
-	for name, attack := range attacks {
-		replace := strings.NewReplacer("{skill}", target[name], "{role}", w.them.ids[jobRoles], "{agent}", w.them.ids[agents], "{mine}", w.own.ids[skills])
-		for _, sql := range attack.sql {
-			statements = append(statements, replace.Replace(sql))
-		}
+	for i, a := range attacks {
+		skill.ID = target[i]
+		require.EqualValues(t, skill.Version, w.count(t, "amendment WHERE entity_id = $1", skill.ID))
+		statements = append(statements, a.Statements(random, skill)...)
 	}
 	w.tamper(t, statements...)
 	token := w.Token(t, w.PlatformPrincipal(t, "board", domain.Auditor))
 	run := w.audit(t, s, token, `{"scope":"all"}`)
 	require.NotZero(t, run.Count)
 	owner := w.Token(t, w.Principal(t, "acme", domain.Auditor))
-	attacked := map[string]bool{}
-	for name, attack := range attacks {
-		id := target[name]
-		attacked[id] = true
+	for i, a := range attacks {
+		id, name := target[i], a.Group+", "+a.Name
 		now := as[tamperingView](t, s.get(t, owner, "/api/v1/audit/tampering/"+id))
 		require.True(t, now.Tampered, name)
-		require.Contains(t, reasonsOf(now.Findings), attack.reason, "%s: %+v", name, now.Findings)
-		if attack.seq > 0 {
-			require.Equal(t, attack.seq, now.Findings[0].Seq, name)
-		}
-		require.NotZero(t, w.count(t, "audit_finding WHERE run_id = $1 AND entity_id = $2 AND reason = $3", run.ID, id, attack.reason), name)
+		require.True(t, saysOneOf(now.Findings, reasonsFor(a)), "%s: %+v", name, now.Findings)
+		require.NotZero(t, w.count(t, "audit_finding WHERE run_id = $1 AND entity_id = $2 AND reason = ANY ($3)", run.ID, id, reasonsFor(a)), name)
 		require.Equal(t, w.runsThatFound(t, id), w.alarms(id), "%s: one alarm of each run", name)
 	}
 	found := w.count(t, "(SELECT DISTINCT entity_id FROM audit_finding WHERE run_id = $1 AND entity_id IS NOT NULL) f", run.ID)
-	require.Equal(t, len(attacked), found, "and nothing else")
-	t.Logf("%d ways of changing a database by hand, all found", len(attacks))
+	require.Equal(t, len(attacks), found, "and nothing else")
 }
 
 // victimSkill is a skill of acme with two versions.
@@ -193,12 +201,13 @@ func (k *kit) alarms(id string) (n int) {
 	return n
 }
 
-// TestAuditFindsTheLogChanged attacks the log and the keys, each in a deployment of its
-// own.
+// TestAuditFindsTheLogChanged attacks the log, the heads and the keys, each in a
+// deployment of its own.
 func TestAuditFindsTheLogChanged(t *testing.T) {
 	t.Parallel()
-	for name, attack := range logAttacks() {
-		t.Run(name, func(t *testing.T) {
+	inTheDatabase := func(a tamper.Attack) bool { return !a.Rebuilds && a.Publishes == nil }
+	for _, attack := range firstOf(tamper.OnLog(), 2, inTheDatabase) {
+		t.Run(attack.Group+", "+attack.Name, func(t *testing.T) {
 			t.Parallel()
 			k := newKit(t)
 			s, writer := k.serve(t, auditRun, nil), k.serve(t, createSkill, nil)
@@ -209,87 +218,9 @@ func TestAuditFindsTheLogChanged(t *testing.T) {
 			s.sequence(t)
 			token := k.Token(t, k.PlatformPrincipal(t, "board", domain.Auditor))
 			require.Empty(t, k.audit(t, s, token, `{"scope":"all"}`).Findings)
-			k.tamper(t, attack.sql...)
+			k.tamper(t, attack.Statements(rand.New(rand.NewPCG(1, 2)), tamper.Victim{Published: int64(k.count(t, "log_entry"))})...)
 			run := k.audit(t, s, token, `{"scope":"all"}`)
-			require.Contains(t, reasonsOf(run.Findings), attack.reason, "%+v", run.Findings)
+			require.True(t, saysOneOf(run.Findings, reasonsFor(attack)), "%+v", run.Findings)
 		})
-	}
-}
-
-// databaseAttack is what somebody does to the database by hand, and what is found.
-type databaseAttack struct {
-	sql    []string
-	reason string
-	of     string // the entity, if it is another than {skill}
-	seq    int64
-}
-
-func databaseAttacks() map[string]databaseAttack {
-	one := func(reason string, seq int64, sql ...string) databaseAttack {
-		return databaseAttack{sql: sql, reason: reason, seq: seq}
-	}
-	forged := forged()
-	const skill = ` WHERE entity_id = '{skill}'`
-	return map[string]databaseAttack{
-		"a column":                 one("row_differs", 0, `UPDATE entity SET name = 'Forged', name_key = 'forged' WHERE id = '{skill}'`),
-		"a column of the kind":     one("row_differs", 0, `UPDATE skill SET category = 'soft_skill' WHERE id = '{skill}'`),
-		"a status":                 one("row_differs", 0, `UPDATE entity SET status = 'certified' WHERE id = '{skill}'`),
-		"a certification":          one("row_differs", 0, `UPDATE entity SET genesis_certification = '{"certification_id":"x"}' WHERE id = '{skill}'`),
-		"an owner":                 one("row_differs", 0, `UPDATE entity SET governance_agent_id = 'globex' WHERE id = '{skill}'`),
-		"an ETag":                  one("row_differs", 0, `UPDATE entity SET etag_hash = '`+forged+`' WHERE id = '{skill}'`),
-		"a requirement removed":    {sql: []string{`DELETE FROM job_role_skill WHERE job_role_id = '{role}'`}, reason: "row_differs", of: "{role}"},
-		"an agent's team":          {sql: []string{`UPDATE agent SET team_id = NULL WHERE id = '{agent}'`}, reason: "row_differs", of: "{agent}"},
-		"an agent brought to life": {sql: []string{`UPDATE agent SET living = false WHERE id = '{agent}'`}, reason: "row_differs", of: "{agent}"},
-		"a kind's row removed":     one("row_missing", 0, `DELETE FROM search_text`+skill, `DELETE FROM embedding`+skill, `DELETE FROM skill WHERE id = '{skill}'`),
-		"a state":                  one("state_hash_mismatch", 1, `UPDATE opening SET state = replace(state, 'geheim', 'offen')`+skill+` AND seq = 1`),
-		"a salt":                   one("state_hash_mismatch", 1, `UPDATE opening SET salt = '`+forged+`'`+skill+` AND seq = 1`),
-		"an opening removed":       one("opening_missing", 1, `DELETE FROM opening`+skill+` AND seq = 1`),
-		"a record":                 one("signature_invalid", 1, `UPDATE amendment SET record = replace(record, '"breaking":false', '"breaking":true')`+skill+` AND seq = 1`),
-		"a record that is none":    one("record_malformed", 0, `UPDATE amendment SET record = '{'`+skill+` AND seq = 1`),
-		"a record and its hash": one("signature_invalid", 1, `UPDATE amendment SET record = replace(record, '"breaking":false', '"breaking":true')`+skill+` AND seq = 1`,
-			`UPDATE amendment SET hash = sha256(convert_to(record, 'UTF8'))`+skill+` AND seq = 1`),
-		"a column of an amendment": one("columns_differ", 1, `UPDATE amendment SET author = 'acme/somebody-else'`+skill+` AND seq = 1`),
-		"a stored hash":            one("hash_mismatch", 1, `UPDATE amendment SET hash = '`+forged+`'`+skill+` AND seq = 1`),
-		"a signature":              one("signature_invalid", 1, `UPDATE amendment SET signature = set_byte(signature, 9, get_byte(signature, 9) # 1)`+skill+` AND seq = 1`),
-		"another's signature":      one("signature_invalid", 1, `UPDATE amendment SET signature = (SELECT signature FROM amendment WHERE entity_id = '{mine}' AND seq = 1)`+skill+` AND seq = 1`),
-		"a key's name":             one("columns_differ", 0, `UPDATE amendment SET key_id = 'ff'`+skill+` AND seq = 1`),
-		"the first amendment gone": one("amendment_missing", 0, `DELETE FROM opening`+skill+` AND seq = 1`, `DELETE FROM amendment`+skill+` AND seq = 1`),
-		"the last amendment gone": one("amendment_missing", 0, `DELETE FROM opening`+skill+` AND seq = (SELECT max(seq) FROM amendment`+skill+`)`,
-			`DELETE FROM amendment`+skill+` AND seq = (SELECT max(seq) FROM amendment`+skill+`)`),
-		"a rewound entity": one("amendment_missing", 0, `DELETE FROM opening`+skill+` AND seq > 1`, `DELETE FROM amendment`+skill+` AND seq > 1`,
-			`UPDATE entity e SET (version, version_hash, etag_hash, updated_at) = (SELECT 1, a.hash, a.hash, a.recorded_at FROM amendment a WHERE a.entity_id = e.id) WHERE id = '{skill}'`),
-		"its row gone": one("row_missing", 0, `DELETE FROM search_text`+skill, `DELETE FROM embedding`+skill, `DELETE FROM skill WHERE id = '{skill}'`, `DELETE FROM entity WHERE id = '{skill}'`),
-		"a whole entity gone": one("history_missing", 0, `DELETE FROM opening`+skill, `DELETE FROM amendment`+skill, `DELETE FROM search_text`+skill,
-			`DELETE FROM embedding`+skill, `DELETE FROM skill WHERE id = '{skill}'`, `DELETE FROM entity WHERE id = '{skill}'`),
-		"order":                 one("seq_gap", 0, `UPDATE amendment SET seq = -1`+skill+` AND seq = 1`, `UPDATE amendment SET seq = 1`+skill+` AND seq = 2`, `UPDATE amendment SET seq = 2`+skill+` AND seq = -1`),
-		"a vector":              one("vector_differs", 0, `UPDATE embedding SET vector = array_fill(0.05, ARRAY[384])::vector`+skill),
-		"a vector's hash":       one("vector_differs", 0, `UPDATE embedding SET vector_sha256 = '`+forged+`'`+skill),
-		"a vector swapped":      one("vector_differs", 0, `UPDATE embedding SET (vector, vector_sha256) = (SELECT vector, vector_sha256 FROM embedding WHERE entity_id = '{mine}')`+skill),
-		"an entry's owner":      one("log_mismatch", 0, `UPDATE log_entry SET governance_agent_id = 'globex'`+skill+` AND seq = 2`),
-		"an entry's hash":       one("log_mismatch", 1, `UPDATE log_entry SET hash = '`+forged+`'`+skill+` AND seq = 1`),
-		"an entry unnamed":      one("not_logged", 1, `UPDATE log_entry SET entity_id = NULL, seq = NULL, governance_agent_id = NULL, shared = false`+skill+` AND seq = 1`),
-		"an unlogged amendment": one("not_logged", 0, `DELETE FROM log_entry`+skill+` AND seq = (SELECT max(seq) FROM amendment`+skill+`)`),
-	}
-}
-
-// forged is a hash of something that nobody signed.
-func forged() string { return fmt.Sprintf(`\x%x`, sha256.Sum256([]byte("forged"))) }
-
-func logAttacks() map[string]databaseAttack {
-	ofLog := func(reason string, sql ...string) databaseAttack {
-		return databaseAttack{sql: sql, reason: reason}
-	}
-	forged := forged()
-	return map[string]databaseAttack{
-		"a log entry":         ofLog("tile_differs", `UPDATE log_entry SET hash = '`+forged+`' WHERE log_index = 3`),
-		"a log entry removed": ofLog("log_entry_missing", `DELETE FROM log_entry WHERE log_index = 3`),
-		"a tile":              ofLog("log_stopped", `UPDATE log_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1)`),
-		"the log's end":       ofLog("log_stopped", `DELETE FROM log_entry WHERE log_index > 9`),
-		"checkpoints forgotten and the log's end": ofLog("log_stopped", `DELETE FROM audit_export`, `DELETE FROM checkpoint`, `DELETE FROM log_entry WHERE log_index > 9`),
-		"a heads record":       ofLog("heads_differ", `UPDATE heads SET signature = set_byte(signature, 9, get_byte(signature, 9) # 1)`),
-		"a tenant's salt":      ofLog("heads_differ", `UPDATE tenant_salt SET salt = '`+forged+`' WHERE governance_agent_id = 'acme'`),
-		"a tenant's salt gone": ofLog("heads_differ", `DELETE FROM tenant_salt WHERE governance_agent_id = 'acme'`),
-		"a key's state":        ofLog("key_unknown", `UPDATE opening SET state = replace(state, '"use":"amendment"', '"use":"heads"') WHERE entity_id = (SELECT id FROM signing_key WHERE use = 'amendment')`),
-		"a key's row":          ofLog("row_differs", `UPDATE signing_key SET may_sign = '{certified}' WHERE use = 'amendment'`),
 	}
 }

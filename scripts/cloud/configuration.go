@@ -38,6 +38,7 @@ func tools() []toolSetting {
 		{"PLANT_WRITER_DATABASE_URL", "", "postgres://", "for plant seed: plant_writer"},
 		{"PLANT_CERTIFIER_DATABASE_URL", "", "postgres://", "for plant keys reattest: plant_certifier"},
 		{"PLANT_EMBEDDER_DATABASE_URL", "", "postgres://", "for plant embed: plant_embedder"},
+		{"PLANT_AUDITOR_DATABASE_URL", "", "postgres://", "for plant drill --from-database: plant_auditor, or who may become it"},
 		{"PUBSUB_DEAD_LETTER_SUBSCRIPTION", "plant-dead-letter-pull", "subscription id", "for plant events dead"},
 	}
 }

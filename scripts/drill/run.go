@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/dlai-sd/plant/scripts/drill/table"
 	"github.com/dlai-sd/plant/shared/bundle"
 )
 
@@ -31,6 +32,7 @@ type Options struct {
 type Row struct {
 	Attack
 	Tried, Found int
+	Did          []string // the verdicts that found it, with their reasons
 	Missed       []string // what was said instead, of the first few
 	ScriptAgrees int      // instances that verify.py judged alike
 	ScriptMissed []string // where it did not
@@ -200,8 +202,9 @@ func (d *drill) kind(ctx context.Context, number uint64, a Attack) (Row, error) 
 
 func (r *Row) take(a Attack, report bundle.Report, err error) {
 	r.Tried++
-	if a.found(report, err) != "" {
+	if by := a.found(report, err); by != "" {
 		r.Found++
+		r.Did = table.Add(r.Did, by)
 	} else if len(r.Missed) < 3 {
 		r.Missed = append(r.Missed, said(report, err))
 	}

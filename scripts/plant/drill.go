@@ -4,78 +4,134 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"time"
 
-	"github.com/dlai-sd/plant/scripts/drill"
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/dlai-sd/plant/scripts/drill"
+	"github.com/dlai-sd/plant/scripts/drill/table"
+	"github.com/dlai-sd/plant/scripts/drill/tamper"
 )
 
-// drillCmd attacks bundles of synthetic deployments.
+// drillCmd attacks what an auditor is given, and what the platform itself keeps.
 type drillCmd struct {
-	Count int    `help:"Instances of every kind of attack." default:"20"`
-	Clean int    `help:"Records that nobody attacks, at least: none may be a false alarm." default:"10000"`
-	Seed  uint64 `help:"Repeat a drill's random choices; its keys are new in each."`
+	Count        int    `help:"Instances of every kind of attack." default:"20"`
+	Clean        int    `help:"Records in bundles that nobody attacks, at least: none may be a false alarm." default:"10000"`
+	Seed         uint64 `help:"Repeat a drill's random choices; its keys and ids are new in each."`
+	On           string `help:"What to attack: bundles, databases, or all." enum:"all,bundles,databases" default:"all"`
+	FromDatabase bool   `help:"Attack copies of this deployment's database (PLANT_AUDITOR_DATABASE_URL) instead of a synthetic one. It is only read."`
+	Cache        string `help:"Folder of the downloaded parts." env:"PLANT_CACHE" type:"path"`
+	Postgres     int    `help:"Major version of the PostgreSQL that the copies live in." default:"18" enum:"16,18"`
 }
 
-// drillRow is a kind of attack, for programs.
-type drillRow struct {
-	Group  string   `json:"group"`
-	Attack string   `json:"attack"`
-	Should []string `json:"should_find"`
-	Tried  int      `json:"tried"`
-	Found  int      `json:"found"`
-	Script int      `json:"script_agrees"`
-	Missed []string `json:"missed,omitzero"`
+// drilled is what both parts found, for programs.
+type drilled struct {
+	Seed          uint64       `json:"seed"`
+	Passed        bool         `json:"passed"`
+	Attacks       []table.Line `json:"attacks"`
+	CleanRecords  int64        `json:"clean_records"`
+	CleanBundles  int          `json:"clean_bundles"`
+	CleanEntities int64        `json:"clean_entities"`
+	FalseAlarms   []string     `json:"false_alarms"`
 }
 
-// Run makes deployments, attacks their bundles and prints the table.
+// Run makes what is attacked, attacks it and prints the table.
 func (c drillCmd) Run(a *app) error {
 	if c.Count < 1 || c.Clean < 0 {
 		return advise(errors.New("--count is at least 1, --clean at least 0"), "plant drill --count 20 --clean 10000")
 	}
-	o := drill.Options{Count: c.Count, Clean: c.Clean, Seed: c.Seed, Script: min(2, c.Count)}
-	if o.Seed == 0 {
-		o.Seed = uint64(time.Now().UnixNano()) // #nosec G115 -- any number will do
+	if c.Seed == 0 {
+		c.Seed = uint64(time.Now().UnixNano()) // #nosec G115 -- any number will do
 	}
-	if _, err := exec.LookPath("python3"); err != nil {
-		o.Script = 0
-		fmt.Fprintln(a.stderr, "No python3 here: verify.py is not compared.")
-	}
-	var bar *progressbar.ProgressBar
-	o.Progress = func(done, total int) {
-		if bar == nil {
-			bar = a.bar(total, "kinds of attack")
+	done := drilled{Seed: c.Seed, FalseAlarms: []string{}}
+	if c.On != "databases" && !c.FromDatabase {
+		if err := c.bundles(a, &done); err != nil {
+			return orAdvise(err, "plant drill --on bundles --count 1")
 		}
-		_ = bar.Set(done) // a bar that cannot be drawn stops nothing
 	}
-	result, err := drill.Run(a.ctx, o)
-	if err != nil {
-		return advise(err, "plant drill --count 1")
+	if c.On != "bundles" || c.FromDatabase {
+		if err := c.databases(a, &done); err != nil {
+			return orAdvise(err, "plant drill --on databases --count 1")
+		}
 	}
-	if err := c.print(a, result); err != nil {
+	done.Passed = len(done.FalseAlarms) == 0 && !slices.ContainsFunc(done.Attacks, func(l table.Line) bool { return !l.Passed() })
+	if err := c.print(a, done); err != nil {
 		return err
 	}
-	if !result.Passed() {
-		return advise(errors.New("the drill failed: an attack was not found, or a clean bundle was"),
-			fmt.Sprintf("plant drill --seed %d, and the lines NOT FOUND and FALSE ALARM", result.Seed))
+	if !done.Passed {
+		return advise(errors.New("the drill failed: an attack was not found, or what nobody attacked was"),
+			fmt.Sprintf("plant drill --seed %d, and the lines NOT FOUND and FALSE ALARM", c.Seed))
 	}
 	return nil
 }
 
-func (c drillCmd) print(a *app, r drill.Result) error {
-	rows := make([]drillRow, len(r.Rows))
-	for i, row := range r.Rows {
-		rows[i] = drillRow{Group: row.Group, Attack: row.Name, Tried: row.Tried, Found: row.Found, Script: row.ScriptAgrees}
-		for _, f := range row.Finds {
-			rows[i].Should = append(rows[i].Should, f.String())
+// counter is a bar that is drawn at the first step.
+func (a *app) counter(what string) func(done, total int) {
+	var bar *progressbar.ProgressBar
+	return func(done, total int) {
+		if bar == nil {
+			bar = a.bar(total, what)
 		}
-		rows[i].Missed = append(append([]string{}, row.Missed...), row.ScriptMissed...)
+		_ = bar.Set(done) // a bar that cannot be drawn stops nothing
 	}
-	if !a.json {
-		return r.Print(a.stdout)
+}
+
+func (c drillCmd) bundles(a *app, done *drilled) error {
+	o := drill.Options{Count: c.Count, Clean: c.Clean, Seed: c.Seed, Script: min(2, c.Count), Progress: a.counter("kinds of attack on bundles")}
+	if _, err := exec.LookPath("python3"); err != nil {
+		o.Script = 0
+		fmt.Fprintln(a.stderr, "No python3 here: verify.py is not compared.")
 	}
-	return a.print(map[string]any{
-		"seed": r.Seed, "passed": r.Passed(), "attacks": rows, "clean_records": r.CleanRecords,
-		"clean_bundles": r.CleanBundles, "false_alarms": append([]string{}, r.FalseAlarms...),
-	}, nil)
+	r, err := drill.Run(a.ctx, o)
+	if err != nil {
+		return err
+	}
+	done.Attacks = append(done.Attacks, r.Lines()...)
+	done.CleanRecords, done.CleanBundles = r.CleanRecords, r.CleanBundles
+	done.FalseAlarms = append(done.FalseAlarms, r.FalseAlarms...)
+	return nil
+}
+
+func (c drillCmd) databases(a *app, done *drilled) (failed error) {
+	source, stop, err := c.ground(a)
+	if err != nil {
+		return err
+	}
+	defer func() { failed = errors.Join(failed, stop()) }()
+	r, err := tamper.Run(a.ctx, source, tamper.Options{Count: c.Count, Seed: c.Seed, Progress: a.counter("attacks on databases")})
+	var disorder *tamper.NotInOrderError
+	switch {
+	case errors.As(err, &disorder):
+		return advise(err, "POST /api/v1/audit/run with the scope all: it says all of it, and alarms")
+	case errors.Is(err, tamper.ErrUnpublished):
+		return advise(err, "plant log status; the sequencer publishes every minute")
+	case err != nil:
+		return err
+	}
+	done.Attacks = append(done.Attacks, r.Lines()...)
+	done.CleanEntities = r.CleanEntities
+	done.FalseAlarms = append(done.FalseAlarms, r.FalseAlarms...)
+	return nil
+}
+
+func (c drillCmd) print(a *app, d drilled) error {
+	if a.json {
+		return a.print(d, nil)
+	}
+	if err := table.Print(a.stdout, d.Attacks); err != nil {
+		return err
+	}
+	missed := 0
+	for _, l := range d.Attacks {
+		if !l.Passed() {
+			missed++
+		}
+	}
+	for _, what := range d.FalseAlarms {
+		fmt.Fprintf(a.stdout, "FALSE ALARM: %s\n", what)
+	}
+	_, err := fmt.Fprintf(a.stdout, "%d kinds of attack, %d not found; %d clean records in %d bundles, %d clean entities, %d false alarms; seed %d\n",
+		len(d.Attacks), missed, d.CleanRecords, d.CleanBundles, d.CleanEntities, len(d.FalseAlarms), d.Seed)
+	return err
 }

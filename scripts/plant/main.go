@@ -39,7 +39,7 @@ type cli struct {
 	Export    exportCmd    `cmd:"" help:"Write the evidence of a scope to a file: a bundle that a stranger can check."`
 	Verify    verifyCmd    `cmd:"" help:"Check a bundle, offline: four verdicts."`
 	Doctor    doctorCmd    `cmd:"" help:"Look at a deployment and say what is wrong with it, and what to do: exit 0 well, 1 findings, 2 cannot look."`
-	Drill     drillCmd     `cmd:"" help:"Attack bundles of synthetic deployments in every known way; all must be found."`
+	Drill     drillCmd     `cmd:"" help:"Attack bundles and databases in every known way, copies of yours too; all must be found."`
 }
 
 // app is what every command gets: where to write, and what it was told.
@@ -67,6 +67,15 @@ func advise(err error, try string) error {
 		return nil
 	}
 	return &hint{err, try}
+}
+
+// orAdvise adds what to try unless the error says so itself.
+func orAdvise(err error, try string) error {
+	var h *hint
+	if errors.As(err, &h) {
+		return err
+	}
+	return advise(err, try)
 }
 
 func main() {

@@ -38,6 +38,7 @@ func TestSession(t *testing.T) {
 			"seed":         testSeed,
 			"operator":     testOperator,
 			"log":          testLog,
+			"drill":        testDrillOurs,
 			"export":       testExport,
 			"second run":   testSecondRun,
 			"port in use":  testPortInUse,

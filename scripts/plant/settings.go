@@ -30,6 +30,7 @@ type settings struct {
 
 	CertifierURL string `json:"certifier_url" env:"PLANT_CERTIFIER_DATABASE_URL, overwrite"`
 	EmbedderURL  string `json:"embedder_url" env:"PLANT_EMBEDDER_DATABASE_URL, overwrite"`
+	AuditorURL   string `json:"auditor_url" env:"PLANT_AUDITOR_DATABASE_URL, overwrite"`
 	ModelDir     string `json:"model_dir" env:"MODEL_DIR, overwrite"`
 	PubSub       string `json:"pubsub" env:"PUBSUB_EMULATOR_HOST, overwrite"`
 

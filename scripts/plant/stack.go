@@ -215,7 +215,7 @@ func (s *stack) migrate(ctx context.Context) error {
 	st := &s.app.settings
 	st.MigratorURL, st.OperatorURL = s.database("plant_migrator"), s.database("plant_operator")
 	st.WriterURL, st.CertifierURL = s.database("plant_writer"), s.database("plant_certifier")
-	st.EmbedderURL = s.database("plant_embedder")
+	st.EmbedderURL, st.AuditorURL = s.database("plant_embedder"), s.database("plant_auditor")
 	return migrations.Up(ctx, st.MigratorURL, func(name string) { fmt.Fprintf(s.app.stderr, "    %s\n", name) })
 }
 

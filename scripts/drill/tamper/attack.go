@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,6 +30,13 @@ type Attack struct {
 	Fits        func(Victim) bool
 	SQL         []string // with the words of Victim.Statements in braces
 	Touches     []string // tables that are put back afterwards; of an attack on the log
+
+	// Seals changes what the victim's next version says, and whose deployment, rules and
+	// clock sign it. Nothing is signed if it is nil.
+	Seals func(*rand.Rand, *ledger.Draft, *ledger.Sealer)
+
+	Rebuilds  bool                                  // the tiles are made anew from the entries afterwards
+	Publishes func(*rand.Rand, Published) Published // what is then published; nil: what was
 }
 
 // Victim is an entity that can be attacked, and another of the same kind that lends
@@ -39,6 +47,7 @@ type Victim struct {
 	Direct                 []int64 // seqs that are signed directly
 	Batched                []int64 // seqs in a batch of several
 	Vector, Requires, Team bool
+	Published              int64 // entries that the newest published checkpoint covers
 }
 
 // Disarm is what the attacker does first: every constraint and trigger of the schema
@@ -70,6 +79,7 @@ func (a Attack) Statements(r *rand.Rand, v Victim) []string {
 		"{seq}", strconv.FormatInt(1+r.Int64N(max(v.Version, 1)), 10), "{last}", strconv.FormatInt(v.Version, 10),
 		"{direct}", pick(v.Direct), "{batched}", pick(v.Batched),
 		"{hash}", `\x`+hex.EncodeToString(hash), "{bit}", strconv.Itoa(1<<r.IntN(8)), "{byte}", strconv.Itoa(r.IntN(512)),
+		"{published}", strconv.FormatInt(v.Published, 10),
 		"{small}", strconv.Itoa(r.IntN(32)), "{text}", fmt.Sprintf("%x", r.Uint64()), "{share}", fmt.Sprintf("%.6f", r.Float64()),
 	)
 	statements := make([]string, len(a.SQL))
@@ -94,7 +104,7 @@ const (
 // OnEntities are the attacks on what is kept of one entity. Many, on one entity each,
 // can be made in one database.
 func OnEntities() []Attack {
-	return append(append(onRows(), onHistories()...), append(onSignatures(), onVectorsAndPlaces()...)...)
+	return slices.Concat(onRows(), onHistories(), onSignatures(), onVectorsAndPlaces(), onCapturedKeys())
 }
 
 func entityAttack(group, name string, reasons []ledger.Reason, fits func(Victim) bool, sql ...string) Attack {
@@ -115,7 +125,7 @@ func onRows() []Attack {
 		differs("a status and its reason", nil, `UPDATE entity SET status_reason = '{text}'`+row),
 		differs("a certification", nil, `UPDATE entity SET genesis_certification = '{"certification_id":"{text}"}'`+row),
 		differs("an alignment", nil, `UPDATE entity SET amendment_alignment = 'requires_review'`+row),
-		differs("an owner", nil, `UPDATE entity SET governance_agent_id = 'mallory'`+row),
+		differs("an owner", nil, `UPDATE entity SET governance_agent_id = 'mallory-{text}'`+row),
 		differs("visibility", nil, `UPDATE entity SET visibility = CASE visibility WHEN 'public' THEN 'private' ELSE 'public' END`+row),
 		differs("tags", nil, `UPDATE entity SET tags = tags || ARRAY['{text}']`+row),
 		differs("custom attributes", nil, `UPDATE entity SET custom_attributes = custom_attributes || '{"{text}":1}'`+row),
@@ -130,7 +140,7 @@ func onRows() []Attack {
 		differs("a certified drift", nil, `UPDATE entity SET drift_detector = '{"drifted":false}'`+row),
 		differs("a column of the kind", ofSkill, `UPDATE skill SET category = CASE category WHEN 'soft_skill' THEN 'technical' ELSE 'soft_skill' END`+row),
 		differs("a description", ofSkill, `UPDATE skill SET description = '{text}'`+row),
-		differs("an owner in the kind's row", ofSkill, `UPDATE skill SET governance_agent_id = 'mallory'`+row),
+		differs("an owner in the kind's row", ofSkill, `UPDATE skill SET governance_agent_id = 'mallory-{text}'`+row),
 		differs("seniority", ofRole, `UPDATE job_role SET seniority_level = CASE seniority_level WHEN 'junior' THEN 'senior' ELSE 'junior' END`+row),
 		differs("a requirement removed", func(v Victim) bool { return v.Requires },
 			`DELETE FROM job_role_skill WHERE ctid = (SELECT ctid FROM job_role_skill WHERE job_role_id = '{id}' LIMIT 1)`),
@@ -174,6 +184,13 @@ func onHistories() []Attack {
 		history("all of it gone, the row left", reasons(audit.ReasonHistoryMissing), nil, `DELETE FROM opening`+whole, `DELETE FROM amendment`+whole),
 		history("the whole entity gone", reasons(audit.ReasonHistoryMissing), ofSkill, `DELETE FROM opening`+whole, `DELETE FROM amendment`+whole,
 			`DELETE FROM embedding`+whole, `DELETE FROM skill WHERE id = '{id}'`, `DELETE FROM entity WHERE id = '{id}'`),
+		history("another's in its place", reasons(ledger.ReasonEntityChanged), func(v Victim) bool { return v.Other != "" },
+			`DELETE FROM opening`+whole, `DELETE FROM amendment`+whole,
+			`INSERT INTO amendment (entity_id, seq, prev_hash, hash, record, entity_type, governance_agent_id, change, breaking, author,
+				recorded_at, state_hash, constitution, key_id, algorithm, signature, batch_id, batch_index, batch_path)
+				SELECT '{id}', seq, prev_hash, sha256('{hash}' || hash), record, entity_type, governance_agent_id, change, breaking, author,
+				recorded_at, state_hash, constitution, key_id, algorithm, coalesce(signature, '{hash}'), NULL, NULL, NULL FROM amendment WHERE entity_id = '{other}'`,
+			`INSERT INTO opening (entity_id, seq, salt, state) SELECT '{id}', seq, salt, state FROM opening WHERE entity_id = '{other}'`),
 		history("two versions exchanged", reasons(ledger.ReasonSeqGap), several, `UPDATE amendment SET seq = -1`+whole+` AND seq = 1`,
 			`UPDATE amendment SET seq = 1`+whole+` AND seq = 2`, `UPDATE amendment SET seq = 2`+whole+` AND seq = -1`),
 		history("a version's number", reasons(ledger.ReasonSeqGap, audit.ReasonColumnsDiffer), nil, `UPDATE amendment SET seq = seq + 7`+whole+` AND seq = {last}`),
@@ -232,9 +249,9 @@ func onVectorsAndPlaces() []Attack {
 		vector("its text's hash", audit.ReasonVectorDiffers, `UPDATE embedding SET text_sha256 = '{hash}'`+whole),
 		vector("another's vector, with its hash", audit.ReasonVectorDiffers,
 			`UPDATE embedding SET (vector, vector_sha256) = (SELECT vector, vector_sha256 FROM embedding WHERE entity_id = '{other}')`+whole),
-		vector("a vector's owner", audit.ReasonVectorDiffers, `UPDATE embedding SET governance_agent_id = 'mallory'`+whole),
+		vector("a vector's owner", audit.ReasonVectorDiffers, `UPDATE embedding SET governance_agent_id = 'mallory-{text}'`+whole),
 		vector("a vector removed", audit.ReasonVectorMissing, `DELETE FROM embedding`+whole),
-		place("an entry's owner", reasons(audit.ReasonLogMismatch), `UPDATE log_entry SET governance_agent_id = 'mallory'`+atSeq),
+		place("an entry's owner", reasons(audit.ReasonLogMismatch), `UPDATE log_entry SET governance_agent_id = 'mallory-{text}'`+atSeq),
 		place("an entry's hash", reasons(audit.ReasonLogMismatch), `UPDATE log_entry SET hash = '{hash}'`+atSeq),
 		place("an entry that names nobody", reasons(audit.ReasonNotLogged),
 			`UPDATE log_entry SET entity_id = NULL, seq = NULL, governance_agent_id = NULL, shared = false`+atSeq),

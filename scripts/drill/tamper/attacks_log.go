@@ -1,20 +1,39 @@
 package tamper
 
 import (
+	"slices"
+
 	"github.com/dlai-sd/plant/shared/audit"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/sequencer"
 )
 
-// The log index of a random entry, and of one that is not the last.
+// How much of the log is published, the log index of a random entry of that, and of
+// one that is not the last.
 const (
-	some   = `(SELECT floor({share} * count(*))::bigint FROM log_entry)`
-	before = `(SELECT floor({share} * (count(*) - 1))::bigint FROM log_entry)`
+	covered = `{published}`
+	some    = `floor({share} * {published})::bigint`
+	before  = `floor({share} * ({published} - 1))::bigint`
 )
+
+const aTenantsEntriesGone = `DELETE FROM log_entry WHERE governance_agent_id = (SELECT governance_agent_id FROM log_entry
+	WHERE governance_agent_id <> 'keyring' ORDER BY md5(governance_agent_id || '{text}') LIMIT 1)`
+
+func exchange() []string {
+	return []string{
+		`UPDATE log_entry SET log_index = -1 WHERE log_index = ` + before,
+		`UPDATE log_entry SET log_index = log_index - 1 WHERE log_index = ` + before + ` + 1`,
+		`UPDATE log_entry SET log_index = ` + before + ` + 1 WHERE log_index = -1`,
+	}
+}
 
 // OnLog are the attacks on the log, the heads and the keys: each concerns the whole
 // deployment, and is made in a database of its own.
 func OnLog() []Attack {
+	return slices.Concat(onEntries(), onWhole(), onPublished(), onCheckpointKey())
+}
+
+func onEntries() []Attack {
 	log := func(name, by string, r []ledger.Reason, touches []string, sql ...string) Attack {
 		return Attack{Group: "log", Name: name, By: by, Reasons: r, Touches: touches, SQL: sql}
 	}
@@ -33,14 +52,13 @@ func OnLog() []Attack {
 		log("an entry", ByAudit, reasons(audit.ReasonTileDiffers), entries, `UPDATE log_entry SET hash = '{hash}' WHERE log_index = `+some),
 		log("an entry removed", ByAudit, reasons(audit.ReasonEntryMissing), entries,
 			`DELETE FROM log_entry WHERE log_index = `+before),
-		log("two entries exchanged", ByAudit, reasons(audit.ReasonTileDiffers), entries,
-			`UPDATE log_entry SET log_index = -1 WHERE log_index = `+before,
-			`UPDATE log_entry SET log_index = log_index - 1 WHERE log_index = `+before+` + 1`,
-			`UPDATE log_entry SET log_index = `+before+` + 1 WHERE log_index = -1`),
+		log("two entries exchanged", ByAudit, reasons(audit.ReasonTileDiffers), entries, exchange()...),
 		log("a tile of entries", ByAudit, reasons(audit.ReasonTileDiffers, audit.ReasonLogStopped), tiles,
 			`UPDATE log_tile SET data = set_byte(data, {small}, get_byte(data, {small}) # {bit}) WHERE level = 0 AND index = 0`),
 		log("a tile removed", ByAudit, reasons(audit.ReasonTileDiffers, audit.ReasonLogStopped), tiles,
 			`DELETE FROM log_tile WHERE level = 0 AND index = (SELECT floor({share} * count(*))::bigint FROM log_tile WHERE level = 0)`),
+		log("a tile above", ByAudit, reasons(audit.ReasonTileDiffers), tiles,
+			`UPDATE log_tile SET data = set_byte(data, {small}, get_byte(data, {small}) # {bit}) WHERE level = 1 AND index = 0`),
 		log("the last tile", BySequencer, diverged, tiles,
 			`UPDATE log_tile SET data = set_byte(data, {small}, get_byte(data, {small}) # {bit})
 				WHERE level = 0 AND index = (SELECT max(index) FROM log_tile WHERE level = 0)`),
@@ -49,9 +67,7 @@ func OnLog() []Attack {
 			`DELETE FROM audit_export`, `DELETE FROM checkpoint`, `DELETE FROM log_entry WHERE log_index > `+some+` - 1`),
 		log("all of it gone", BySequencer, rolledBack, []string{"log_entry", "log_tile", "heads", "checkpoint", "audit_export"},
 			`DELETE FROM audit_export`, `DELETE FROM checkpoint`, `DELETE FROM heads`, `DELETE FROM log_tile`, `DELETE FROM log_entry`),
-		log("a tenant's entries gone", ByAudit, reasons(audit.ReasonEntryMissing), entries,
-			`DELETE FROM log_entry WHERE governance_agent_id = (SELECT governance_agent_id FROM log_entry
-				WHERE governance_agent_id NOT IN ('keyring') ORDER BY md5(governance_agent_id || '{text}') LIMIT 1)`),
+		log("a tenant's entries gone", ByAudit, reasons(audit.ReasonEntryMissing), entries, aTenantsEntriesGone),
 		heads("a record's signature", []string{"heads"},
 			`UPDATE heads SET signature = set_byte(signature, {byte}, get_byte(signature, {byte}) # {bit})`+newestHeads),
 		heads("a record", []string{"heads"}, `UPDATE heads SET record = replace(record, '"tenants":', '"tenants":1')`+newestHeads),

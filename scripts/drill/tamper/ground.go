@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 
@@ -12,8 +13,10 @@ import (
 	"github.com/dlai-sd/plant/migrations"
 	"github.com/dlai-sd/plant/shared/audit"
 	"github.com/dlai-sd/plant/shared/checkpoints"
+	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/sequencer"
 	"github.com/dlai-sd/plant/shared/store"
+	"github.com/dlai-sd/plant/shared/translog"
 )
 
 // Source is the database whose copies are attacked. Nothing is written to it, and
@@ -23,6 +26,8 @@ type Source struct {
 	As        func(string) string // that address for a role, of another database of the server where asked
 	Published checkpoints.Store   // only read
 	Origin    string
+	Log       *Source        // a smaller deployment whose log is attacked; nil: this one's
+	Captured  *ledger.Sealer // that of the amendment key; nil where it was not captured
 }
 
 // ground is one copy.
@@ -30,6 +35,8 @@ type ground struct {
 	conn    *pgx.Conn // as its superuser
 	db      *store.DB // as plant_auditor
 	auditor *audit.Auditor
+	shelf   *shelf
+	undo    map[string]string // how a table is put back
 	drop    func() error
 }
 
@@ -42,10 +49,19 @@ func newGround(ctx context.Context, s Source, name string) (g *ground, failed er
 	from := strings.TrimPrefix(u.Path, "/")
 	server, quoted := *u, pgx.Identifier{name}.Sanitize()
 	server.Path = "/postgres"
+	newest, err := publishedIn(ctx, s.Published)
+	if err != nil {
+		return nil, err
+	}
+	if newest.N == 0 {
+		return nil, ErrUnpublished
+	}
+	own := *u
+	own.Path = "/" + name
 	if err := execute(ctx, server.String(), "CREATE DATABASE "+quoted+" TEMPLATE "+pgx.Identifier{from}.Sanitize()+" STRATEGY file_copy"); err != nil {
 		return nil, fmt.Errorf("copy the database: %w", err)
 	}
-	g = &ground{drop: func() error {
+	g = &ground{shelf: &shelf{newest}, undo: map[string]string{}, drop: func() error {
 		return execute(context.WithoutCancel(ctx), server.String(), "DROP DATABASE "+quoted+" WITH (FORCE)")
 	}}
 	defer func() {
@@ -53,8 +69,6 @@ func newGround(ctx context.Context, s Source, name string) (g *ground, failed er
 			failed = errors.Join(failed, g.close(ctx))
 		}
 	}()
-	own := *u
-	own.Path = "/" + name
 	if g.conn, err = pgx.Connect(ctx, own.String()); err != nil {
 		return g, err
 	}
@@ -71,7 +85,7 @@ func newGround(ctx context.Context, s Source, name string) (g *ground, failed er
 	if g.db, err = store.Open(ctx, store.Config{URL: auditor.String(), Pool: 2, Function: "drill"}); err != nil {
 		return g, err
 	}
-	g.auditor = &audit.Auditor{DB: g.db, Origin: s.Origin, Log: sequencer.New(sequencer.Config{DB: g.db, Store: s.Published, Origin: s.Origin})}
+	g.auditor = &audit.Auditor{DB: g.db, Origin: s.Origin, Log: sequencer.New(sequencer.Config{DB: g.db, Store: g.shelf, Origin: s.Origin})}
 	return g, nil
 }
 
@@ -96,11 +110,17 @@ func (g *ground) close(ctx context.Context) error {
 	return errors.Join(err, g.drop())
 }
 
-// attack runs statements in one transaction and reports whether they changed
-// anything.
-func (g *ground) attack(ctx context.Context, statements []string) (changed bool, err error) {
+// attack makes an attack in one transaction and reports whether it changed anything.
+// What is signed is signed by captured.
+func (g *ground) attack(ctx context.Context, a Attack, r *rand.Rand, v Victim, captured *ledger.Sealer) (changed bool, err error) {
 	err = pgx.BeginFunc(ctx, g.conn, func(tx pgx.Tx) error {
-		for _, sql := range statements {
+		if a.Seals != nil {
+			changed = true
+			if err := g.seal(ctx, tx, a, r, v, *captured); err != nil {
+				return err
+			}
+		}
+		for _, sql := range a.Statements(r, v) {
 			tag, err := tx.Exec(ctx, sql)
 			if err != nil {
 				return fmt.Errorf("%s: %w", sql, err)
@@ -120,7 +140,7 @@ SELECT e.id::text, e.entity_type, e.governance_agent_id,
 	e.version,
 	ARRAY(SELECT seq FROM amendment a WHERE a.entity_id = e.id AND signature IS NOT NULL ORDER BY seq),
 	ARRAY(SELECT seq FROM amendment a JOIN signature_batch b ON b.id = a.batch_id WHERE a.entity_id = e.id AND length(a.batch_path) > 0 ORDER BY seq),
-	v.entity_id IS NOT NULL, EXISTS (SELECT FROM job_role_skill r WHERE r.job_role_id = e.id), ag.team_id IS NOT NULL
+	v.entity_id IS NOT NULL, EXISTS (SELECT FROM job_role_skill r WHERE r.job_role_id = e.id), ag.team_id IS NOT NULL, 0::bigint
 FROM entity e LEFT JOIN agent ag ON ag.id = e.id
 LEFT JOIN embedding v ON v.entity_id = e.id AND v.model_id = e.embedding ->> 'model_id'
 WHERE e.entity_type IN ('skill', 'job_role', 'industry', 'team', 'agent') AND e.deleted_at IS NULL
@@ -142,23 +162,51 @@ func (g *ground) save(ctx context.Context, tables []string) error {
 		if _, err := g.conn.Exec(ctx, fmt.Sprintf(`CREATE SCHEMA IF NOT EXISTS saved; CREATE TABLE saved.%[1]s AS TABLE public.%[1]s`, t)); err != nil {
 			return fmt.Errorf("save %s: %w", t, err)
 		}
+		var columns string
+		err := g.conn.QueryRow(ctx, `SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+			WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''`, "public."+t).Scan(&columns)
+		if err != nil {
+			return fmt.Errorf("save %s: %w", t, err)
+		}
+		g.undo[t] = fmt.Sprintf(`TRUNCATE public.%[1]s; INSERT INTO public.%[1]s (%[2]s) SELECT %[2]s FROM saved.%[1]s;`, t, columns)
 	}
 	return nil
 }
 
 // restore puts tables back as they were saved.
 func (g *ground) restore(ctx context.Context, tables []string) error {
+	var sql strings.Builder
 	for _, t := range tables {
-		var columns string
-		err := g.conn.QueryRow(ctx, `SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
-			WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''`, "public."+t).Scan(&columns)
-		if err != nil {
-			return fmt.Errorf("restore %s: %w", t, err)
-		}
-		sql := fmt.Sprintf(`TRUNCATE public.%[1]s; INSERT INTO public.%[1]s (%[2]s) SELECT %[2]s FROM saved.%[1]s`, t, columns)
-		if _, err := g.conn.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("restore %s: %w", t, err)
-		}
+		sql.WriteString(g.undo[t])
+	}
+	if sql.Len() == 0 {
+		return nil
+	}
+	if _, err := g.conn.Exec(ctx, sql.String()); err != nil {
+		return fmt.Errorf("put back %s: %w", strings.Join(tables, ", "), err)
 	}
 	return nil
+}
+
+// rebuild makes every tile anew, as somebody does who knows how.
+func (g *ground) rebuild(ctx context.Context) error {
+	rows, err := g.conn.Query(ctx, `SELECT hash FROM log_entry ORDER BY log_index`)
+	if err != nil {
+		return err
+	}
+	hashes, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		return err
+	}
+	leaves := make([]ledger.Hash, len(hashes))
+	for i, h := range hashes {
+		leaves[i] = translog.EntryLeaf(ledger.Hash(h))
+	}
+	tiles := translog.Tiles{}
+	var b pgx.Batch
+	b.Queue(`TRUNCATE log_tile`)
+	for _, id := range tiles.Grow(0, leaves) {
+		b.Queue(`INSERT INTO log_tile (level, index, data) VALUES ($1, $2, $3)`, id.Level, id.Index, tiles[id])
+	}
+	return g.conn.SendBatch(ctx, &b).Close()
 }

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 
-	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/store"
 )
 
@@ -22,8 +22,9 @@ type Options struct {
 // Row is what became of one kind of attack.
 type Row struct {
 	Attack
-	Tried, Found int // Tried is 0 where the database has nothing that it fits
-	Missed       []string
+	Tried, Found int      // Tried is 0 where the database has nothing that it fits
+	Did          []string // who found it, and as what
+	Missed       []string // what was said instead, of the first few
 }
 
 // Result is what a drill found.
@@ -55,6 +56,17 @@ type drill struct {
 	result Result
 	copies int
 	most   int // instances of all kinds
+
+	mu sync.Mutex // of what becomes of the rows of the log
+}
+
+// NotInOrderError says what an audit finds of a database that nobody attacked yet: the
+// drill does not begin.
+type NotInOrderError struct{ Findings []string }
+
+// Error counts the findings and names the first.
+func (e *NotInOrderError) Error() string {
+	return fmt.Sprintf("the database is not in order before any attack: %d findings, the first: %s", len(e.Findings), e.Findings[0])
 }
 
 // Run attacks copies of a database and asks whoever must find each attack. It leaves
@@ -65,11 +77,13 @@ func Run(ctx context.Context, s Source, o Options) (Result, error) {
 		d.result.Rows = append(d.result.Rows, Row{Attack: a})
 	}
 	d.most = o.Count * len(d.result.Rows)
+	if err := d.withCopy(ctx, func(g *ground) error { return g.inOrder(ctx) }); err != nil {
+		return d.result, err
+	}
 	if err := d.entities(ctx, len(OnEntities())); err != nil {
 		return d.result, err
 	}
-	err := d.withCopy(ctx, func(g *ground) error { return d.log(ctx, g, d.result.Rows[len(OnEntities()):]) })
-	return d.result, err
+	return d.result, d.log(ctx, d.result.Rows[len(OnEntities()):])
 }
 
 func (d *drill) withCopy(ctx context.Context, f func(*ground) error) error {
@@ -79,6 +93,39 @@ func (d *drill) withCopy(ctx context.Context, f func(*ground) error) error {
 		return err
 	}
 	return errors.Join(f(g), g.close(ctx))
+}
+
+// inOrder judges all of a copy before any attack.
+func (g *ground) inOrder(ctx context.Context) error {
+	found, halted, err := g.wholeLog(ctx)
+	if err != nil {
+		return err
+	}
+	for after := ""; ; {
+		ids, err := g.db.AuditIDs(ctx, store.RunFilter{}, after, judged)
+		if err != nil {
+			return fmt.Errorf("list the entities: %w", err)
+		}
+		if len(ids) == 0 {
+			break
+		}
+		more, err := g.auditor.Entities(ctx, ids)
+		if err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+		found, after = append(found, more.Findings...), ids[len(ids)-1]
+	}
+	if len(found) == 0 && len(halted) == 0 {
+		return nil
+	}
+	e := &NotInOrderError{}
+	for _, f := range found {
+		e.Findings = append(e.Findings, fmt.Sprintf("%s (%s %s, seq %d)", f.Reason, f.EntityType, f.EntityID, f.Seq))
+	}
+	for _, r := range halted {
+		e.Findings = append(e.Findings, "the log is stopped: "+string(r))
+	}
+	return e
 }
 
 func (d *drill) random(instance uint64) *rand.Rand {
@@ -134,19 +181,18 @@ func (d *drill) round(ctx context.Context, g *ground, rows []Row) error {
 			continue
 		}
 		v.Other = lenders[lent(v)]
-		row := rarest(rows, planned, v, d.Count)
+		row := d.rarest(rows, planned, v)
 		if row == nil {
 			continue
 		}
-		planned[row]++
-		changed, err := g.attack(ctx, row.Statements(random, v))
+		changed, err := g.attack(ctx, row.Attack, random, v, d.source.Captured)
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w", row.Group, row.Name, err)
 		}
-		if !changed {
-			return fmt.Errorf("%s, %s changes nothing of a %s", row.Group, row.Name, v.Kind)
+		if changed {
+			planned[row]++
+			done[v.ID] = row
 		}
-		done[v.ID] = row
 	}
 	return d.judge(ctx, g, list, done)
 }
@@ -155,10 +201,11 @@ func (d *drill) round(ctx context.Context, g *ground, rows []Row) error {
 func lent(v Victim) string { return fmt.Sprint(v.Kind, v.Vector) }
 
 // rarest is the kind of attack that fits a victim and is most behind.
-func rarest(rows []Row, planned map[*Row]int, v Victim, count int) (best *Row) {
+func (d *drill) rarest(rows []Row, planned map[*Row]int, v Victim) (best *Row) {
 	for i := range rows {
 		r := &rows[i]
-		if n := r.Tried + planned[r]; n < count && r.fits(v) && (best == nil || n < best.Tried+planned[best]) {
+		possible := r.fits(v) && (r.Seals == nil || d.source.Captured != nil)
+		if n := r.Tried + planned[r]; n < d.Count && possible && (best == nil || n < best.Tried+planned[best]) {
 			best = r
 		}
 	}
@@ -193,106 +240,4 @@ func (d *drill) judge(ctx context.Context, g *ground, list []Victim, done map[st
 		}
 	}
 	return nil
-}
-
-// take counts an instance.
-func (d *drill) take(row *Row, found []store.Finding, halted []ledger.Reason) {
-	row.Tried++
-	got := halted
-	if row.By == ByAudit {
-		for _, f := range found {
-			got = append(got, ledger.Reason(f.Reason))
-		}
-	}
-	if slices.ContainsFunc(got, func(r ledger.Reason) bool { return slices.Contains(row.Reasons, r) }) {
-		row.Found++
-	} else if len(row.Missed) < 3 {
-		row.Missed = append(row.Missed, fmt.Sprintf("%v, halted: %v", said(found), halted))
-	}
-	if d.Progress != nil {
-		d.Progress(d.tried(), d.most)
-	}
-}
-
-func said(found []store.Finding) string {
-	text := "nothing"
-	for i, f := range found {
-		if i == 0 {
-			text = ""
-		}
-		text += fmt.Sprintf("%s (seq %d) ", f.Reason, f.Seq)
-	}
-	return text
-}
-
-// log attacks the log of one copy again and again, and puts back what was changed.
-func (d *drill) log(ctx context.Context, g *ground, rows []Row) error {
-	var tables []string
-	for _, r := range rows {
-		tables = append(tables, r.Touches...)
-	}
-	slices.Sort(tables)
-	if err := g.save(ctx, slices.Compact(tables)); err != nil {
-		return err
-	}
-	keys, err := g.db.KeyIDs(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range rows {
-		for n := range d.Count {
-			random := d.random(1<<32 | uint64(i)<<20 | uint64(n)) // #nosec G115 -- small numbers
-			changed, err := g.attack(ctx, rows[i].Statements(random, Victim{}))
-			if err == nil && !changed {
-				err = errors.New("it changes nothing")
-			}
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", rows[i].Group, rows[i].Name, err)
-			}
-			found, halted, err := g.wholeLog(ctx, keys)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", rows[i].Group, rows[i].Name, err)
-			}
-			d.take(&rows[i], found, halted)
-			if err := g.restore(ctx, rows[i].Touches); err != nil {
-				return err
-			}
-		}
-	}
-	found, halted, err := g.wholeLog(ctx, keys)
-	if err == nil && (len(found) > 0 || len(halted) > 0) {
-		d.result.FalseAlarms = append(d.result.FalseAlarms, fmt.Sprintf("the log as it was: %s%v", said(found), halted))
-	}
-	return err
-}
-
-// wholeLog is what the audit finds in the log and of the keys, and why the sequencer
-// would not go on.
-func (g *ground) wholeLog(ctx context.Context, keys []string) (found []store.Finding, halted []ledger.Reason, err error) {
-	for from := int64(0); ; {
-		more, looked, err := g.auditor.LogFrom(ctx, from)
-		if err != nil {
-			return nil, nil, fmt.Errorf("audit the log: %w", err)
-		}
-		if found = append(found, more...); looked == 0 {
-			break
-		}
-		from += looked
-	}
-	for _, judge := range []func(context.Context) ([]store.Finding, error){g.auditor.Stopped, g.auditor.Heads} {
-		more, err := judge(ctx)
-		if err != nil {
-			return nil, nil, fmt.Errorf("audit the log: %w", err)
-		}
-		found = append(found, more...)
-	}
-	of, err := g.auditor.Entities(ctx, keys)
-	if err != nil {
-		return nil, nil, fmt.Errorf("audit the keys: %w", err)
-	}
-	status, err := g.auditor.Log.Status(ctx)
-	if status.Halted != "" {
-		halted = append(halted, ledger.Reason(status.Halted))
-	}
-	return append(found, of.Findings...), halted, err
 }

@@ -1,0 +1,210 @@
+package deploy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/dlai-sd/plant/shared/auth"
+	"github.com/dlai-sd/plant/shared/checkpoints"
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/keys"
+	"github.com/dlai-sd/plant/shared/ledger"
+	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/sequencer"
+	"github.com/dlai-sd/plant/shared/store"
+)
+
+// Place is where a registry is written: a database whose ledger knows the keys.
+type Place struct {
+	As        func(role string) string // the database's address for a role
+	Secrets   *keys.Source
+	Keys      map[domain.KeyUse]string // secret version of each use
+	Origin    string
+	Published checkpoints.Store
+}
+
+// Populate writes a registry of two tenants with so many skills, half of which have
+// evolved, roles, teams and agents that rest on them, and vectors; it logs all of it
+// and publishes a checkpoint. It leaves no connection open.
+func Populate(ctx context.Context, p Place, skills int) error {
+	operator, err := p.open(ctx, "plant_operator")
+	if err != nil {
+		return err
+	}
+	defer operator.Close()
+	writer, service, err := p.service(ctx, "plant_writer")
+	if err != nil {
+		return err
+	}
+	defer writer.Close()
+	for _, owner := range []string{"acme", "borealis"} {
+		who := auth.Principal{ID: uuid.NewString(), GovernanceAgent: owner, Name: "drill", Authorities: []domain.Authority{domain.Author}}
+		err := operator.AddPrincipal(ctx, store.Principal{ID: who.ID, GovernanceAgent: owner, Name: who.Name, Authorities: who.Authorities})
+		if err != nil {
+			return fmt.Errorf("add a principal: %w", err)
+		}
+		if err := (tenant{service, who}).write(ctx, skills/2); err != nil {
+			return fmt.Errorf("write the registry of %s: %w", owner, err)
+		}
+	}
+	if err := p.embed(ctx); err != nil {
+		return fmt.Errorf("embed: %w", err)
+	}
+	return p.publish(ctx)
+}
+
+func (p Place) open(ctx context.Context, role string) (*store.DB, error) {
+	return store.Open(ctx, store.Config{URL: p.As(role), Pool: 1, Function: "drill"})
+}
+
+func (p Place) hold(use domain.KeyUse) *keys.Holder {
+	return p.Secrets.Hold(keys.Pinned(p.Keys[use]), time.Now)
+}
+
+func (p Place) service(ctx context.Context, role string) (*store.DB, *registry.Service, error) {
+	db, err := p.open(ctx, role)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := registry.New(registry.Config{DB: db, Keys: p.hold(domain.UseAmendment), Origin: p.Origin, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		db.Close()
+	}
+	return db, s, err
+}
+
+// Sealer signs as the registry does, with the amendment key in hand.
+func (p Place) Sealer(ctx context.Context) (ledger.Sealer, error) {
+	key, err := p.Secrets.Key(ctx, p.Keys[domain.UseAmendment])
+	return ledger.Sealer{Origin: p.Origin, Constitution: ledger.Hash(domain.Founding().Sum()), KeyID: key.ID(), Signer: key}, err
+}
+
+// tenant writes as one principal.
+type tenant struct {
+	service *registry.Service
+	who     auth.Principal
+}
+
+func (t tenant) write(ctx context.Context, skills int) error {
+	list := make([]registry.Candidate, skills)
+	for i := range list {
+		list[i].Facts = domain.Skill{Name: fmt.Sprint("Skill ", i), Description: "Does it.", Category: "technical"}
+	}
+	ids, err := t.made(ctx, domain.KindSkill, list...)
+	if err != nil {
+		return err
+	}
+	industry, err := t.made(ctx, domain.KindIndustry, registry.Candidate{Facts: domain.Industry{Name: "Gardening"}})
+	if err != nil {
+		return err
+	}
+	for i := range max(2, skills/10) {
+		if err := t.crew(ctx, i, ids, industry[0]); err != nil {
+			return err
+		}
+	}
+	for i, id := range ids[:len(ids)/2] {
+		next := domain.Evolve{Facts: domain.Skill{Name: fmt.Sprint("Skill ", i), Description: "Does it better.", Category: "technical"}}
+		if _, err := t.service.Amend(ctx, t.request(), id, ledger.Hash{}, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// crew makes a role that requires two skills, an agent in it and that agent's team.
+func (t tenant) crew(ctx context.Context, i int, skills []domain.ID, industry domain.ID) error {
+	role, err := t.made(ctx, domain.KindJobRole, registry.Candidate{Facts: domain.JobRole{
+		Name: fmt.Sprint("Role ", i), RequiredSkills: skills[i : i+2], SeniorityLevel: "mid", IndustryID: industry,
+	}})
+	if err != nil {
+		return err
+	}
+	agent, err := t.made(ctx, domain.KindAgent, registry.Candidate{Facts: domain.Agent{
+		Name: fmt.Sprint("Agent ", i), SkillID: skills[i], JobRoleID: role[0], IndustryID: industry,
+	}})
+	if err != nil {
+		return err
+	}
+	_, err = t.made(ctx, domain.KindTeam, registry.Candidate{Facts: domain.Team{Name: fmt.Sprint("Team ", i), JobRoleID: role[0]}, Agents: agent})
+	return err
+}
+
+func (t tenant) request() registry.Request {
+	return registry.Request{Who: t.who, Route: "drill", Key: uuid.NewString(), BodyHash: sha256.Sum256(nil)}
+}
+
+func (t tenant) made(ctx context.Context, kind domain.Kind, list ...registry.Candidate) (ids []domain.ID, err error) {
+	batch, err := t.service.CreateAll(ctx, t.request(), kind, list)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range batch.Outcomes {
+		if o.Code != "" {
+			return nil, fmt.Errorf("a %s is refused: %s %v", kind, o.Detail, o.Violations)
+		}
+		ids = append(ids, o.ID)
+	}
+	return ids, nil
+}
+
+// embed gives everything that is searched a vector of its own, under batch
+// signatures.
+func (p Place) embed(ctx context.Context) error {
+	const first, together = "00000000-0000-0000-0000-000000000000", 256
+	db, service, err := p.service(ctx, "plant_embedder")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for {
+		waiting, err := db.AwaitingEmbedding(ctx, first, together)
+		if err != nil || len(waiting) == 0 {
+			return err
+		}
+		list := make([]registry.Meaning, len(waiting))
+		for i, e := range waiting {
+			list[i] = registry.Meaning{Entity: e, Vectors: []store.Vector{invented(e)}}
+		}
+		if err := service.Embed(ctx, registry.Request{Who: registry.System("embed")}, list, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// invented is a vector that no other entity has.
+func invented(e domain.Entity) store.Vector {
+	text := e.Facts.Text()
+	v := store.Vector{EntityID: e.ID, Kind: e.Kind(), ModelID: "drill/1", Text: text, TextSHA256: sha256.Sum256([]byte(text)), Values: make([]float32, 384)}
+	seed := sha256.Sum256([]byte(e.ID))
+	var raw []byte
+	for i := range v.Values {
+		v.Values[i] = float32(seed[i%len(seed)]) / 4096
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v.Values[i]))
+	}
+	v.VectorSHA256 = sha256.Sum256(raw)
+	return v
+}
+
+// publish logs what waits, with a heads record, and publishes the checkpoint.
+func (p Place) publish(ctx context.Context) error {
+	db, err := p.open(ctx, "plant_auditor")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	s := sequencer.New(sequencer.Config{
+		DB: db, Store: p.Published, Origin: p.Origin, Checkpoint: p.hold(domain.UseCheckpoint), Heads: p.hold(domain.UseHeads),
+	})
+	if _, err = s.Seal(ctx); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return nil
+}
