@@ -105,6 +105,40 @@ func (db *DB) Findings(ctx context.Context, tenant, run, after string, limit int
 	return list, db.send(ctx, &b)
 }
 
+// ResumeRuns writes an event for up to limit runs that have not moved for so long,
+// each in the transaction that notes when it was: nobody else does the same meanwhile.
+func (db *DB) ResumeRuns(ctx context.Context, idle time.Duration, limit int, next func(id string) (Event, error)) (events []Event, err error) {
+	conn, err := db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `UPDATE public.audit_run SET updated_at = clock_timestamp()
+			WHERE id IN (SELECT id FROM public.audit_run WHERE finished_at IS NULL AND updated_at < clock_timestamp() - $1::interval
+				ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+			RETURNING id::text`, idle, limit)
+		if err != nil {
+			return err
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			e, err := next(id)
+			if err != nil {
+				return err
+			}
+			events = append(events, e)
+		}
+		var b pgx.Batch
+		queueEvents(&b, events)
+		return tx.SendBatch(ctx, &b).Close()
+	})
+	return events, translate(err)
+}
+
 // Advance writes down what a chunk found and where the next begins, with the events
 // that follow, in one transaction. ErrMovedOn if the run no longer stands where the
 // chunk began.

@@ -270,14 +270,14 @@ func (d *drill) log(ctx context.Context, g *ground, rows []Row) error {
 // would not go on.
 func (g *ground) wholeLog(ctx context.Context, keys []string) (found []store.Finding, halted []ledger.Reason, err error) {
 	for from := int64(0); ; {
-		more, looked, err := g.auditor.LogFrom(ctx, from)
+		part, err := g.auditor.LogFrom(ctx, from)
 		if err != nil {
 			return nil, nil, fmt.Errorf("audit the log: %w", err)
 		}
-		if found = append(found, more...); looked == 0 {
+		if found = append(found, part.Findings...); !part.More {
 			break
 		}
-		from += looked
+		from = part.Next
 	}
 	for _, judge := range []func(context.Context) ([]store.Finding, error){g.auditor.Stopped, g.auditor.Heads} {
 		more, err := judge(ctx)
