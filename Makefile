@@ -16,6 +16,7 @@ SOAK_OPS     ?= 10000
 
 DRILL_COUNT  ?= 1000
 CHAOS_LOG_KILLS ?= 100
+CHAOS_AUDIT_KILLS ?= 400
 
 # Tools of the checks, pinned; Go fetches them by version and checksum.
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
@@ -71,8 +72,8 @@ catalogue: ## List anew what a fresh migration guards (migrations/catalogue.txt)
 	PLANT_UPDATE=1 go run ./scripts/localstack/cmd/teststack -- go test -count=1 -run TestExpectedIsWhatMigrationsMake ./migrations
 
 .PHONY: chaos
-chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_LOG_KILLS=100 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_AGENTS=1000 CHAOS_SEED=)
-	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_LOG_KILLS=$(CHAOS_LOG_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) CHAOS_AGENTS=$(CHAOS_AGENTS) $(TESTSTACK) -- go test -v -count=1 -timeout 30m ./scripts/chaos
+chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_LOG_KILLS=100 CHAOS_AUDIT_KILLS=400 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_AGENTS=1000 CHAOS_SEED=)
+	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_LOG_KILLS=$(CHAOS_LOG_KILLS) CHAOS_AUDIT_KILLS=$(CHAOS_AUDIT_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) CHAOS_AGENTS=$(CHAOS_AGENTS) $(TESTSTACK) -- go test -v -count=1 -timeout 30m ./scripts/chaos
 
 .PHONY: import-real
 import-real: ## Import all of O*NET and ESCO, verify every record, kill and resume (PLANT_TESTDATA= IMPORT_SEED=)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/scripts/drill/tamper"
@@ -224,3 +227,88 @@ func TestAuditFindsTheLogChanged(t *testing.T) {
 		})
 	}
 }
+
+// TestAStoppedAuditIsResumed: a run whose event is lost goes on after five minutes,
+// though not twice at once, and one that moves or is over is left alone.
+func TestAStoppedAuditIsResumed(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	s := k.serve(t, auditRun, nil)
+	token := k.Token(t, k.PlatformPrincipal(t, "board", domain.Auditor))
+	over := k.audit(t, s, token, `{"scope":"all"}`)
+	var ids []string
+	for range 3 {
+		a := s.post(t, token, "/api/v1/audit/run", `{"scope":"all"}`)
+		require.Equal(t, 202, a.status, "%s", a.body)
+		ids = append(ids, as[auditRunView](t, a).ID)
+	}
+	moves, stopped, taken := ids[0], ids[1], ids[2]
+	stop := func(ids ...string) {
+		k.admin(t, `UPDATE audit_run SET updated_at = clock_timestamp() - interval '5 min 1 s' WHERE id::text = ANY ($1)`, ids)
+	}
+	resumed := func() int {
+		a := s.do(t, call{method: "POST", path: "/events/sequence", token: serviceToken(t)})
+		require.Equal(t, 200, a.status, "%s", a.body)
+		return as[struct {
+			Resumed int `json:"runs_asked_for"`
+		}](t, a).Resumed
+	}
+	require.Zero(t, resumed(), "all of them move")
+	stop(stopped, taken)
+	admin, err := pgx.Connect(t.Context(), k.URL)
+	require.NoError(t, err)
+	defer func() { _ = admin.Close(context.WithoutCancel(t.Context())) }()
+	other, err := admin.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = other.Exec(t.Context(), `SELECT FROM audit_run WHERE id = $1 FOR UPDATE`, taken)
+	require.NoError(t, err)
+	require.Equal(t, 1, resumed(), "another has the other one")
+	require.NoError(t, other.Rollback(t.Context()))
+	require.Equal(t, 1, resumed())
+	require.Zero(t, resumed(), "their events are on the way")
+	events := map[string]int{}
+	for _, m := range k.messages() {
+		events[m.Attributes["ce-subject"]]++
+	}
+	require.Equal(t, map[string]int{over.ID: 1, moves: 1, stopped: 2, taken: 2}, events)
+	k.deliver(t, s, "/events/audit", ".continued")
+	require.Equal(t, 4, k.count(t, "audit_run WHERE finished_at IS NOT NULL"))
+	require.Zero(t, resumed())
+	require.Zero(t, k.count(t, "outbox"))
+}
+
+// TestAuditFindsEveryGapOfTheLog: a gap hides neither another one, nor a tile that was
+// changed behind it, nor what lies a long way off.
+func TestAuditFindsEveryGapOfTheLog(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	s := k.serve(t, auditRun, nil)
+	k.bulk(t, 600)
+	s.sequence(t)
+	token := k.Token(t, k.PlatformPrincipal(t, "board", domain.Auditor))
+	size := k.count(t, "log_entry")
+	k.tamper(t, `DELETE FROM log_entry WHERE log_index IN (3, 4, 9, 300)`,
+		`UPDATE log_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 0 AND index = 2`,
+		`UPDATE log_entry SET hash = '`+forged()+`' WHERE log_index = 10`,
+		`INSERT INTO log_entry (log_index, hash, shared) VALUES (1000000, sha256('far'), false)`)
+	run := k.audit(t, s, token, `{"scope":"all"}`)
+	var missing, tiles []string
+	for _, f := range run.Findings {
+		switch f.Reason {
+		case "log_entry_missing":
+			missing = append(missing, f.Expected)
+		case "tile_differs":
+			tiles = append(tiles, f.Found)
+		}
+	}
+	require.Equal(t, []string{
+		"log entries 3 to 4", "log entry 9", "log entry 300", fmt.Sprintf("log entries %d to 10239", size),
+		"log entries 10240 to 999935", "log entries 999936 to 999999",
+	}, missing)
+	require.Subset(t, tiles, []string{"tile 0/0", "tile 0/2"})
+	require.NotContains(t, tiles, "tile 0/1", "what is there of it is as it was")
+	require.EqualValues(t, size-4+1, run.Entries)
+}
+
+// forged is a hash of something that nobody signed.
+func forged() string { return fmt.Sprintf(`\x%x`, sha256.Sum256([]byte("forged"))) }

@@ -7,11 +7,15 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/dlai-sd/plant/shared/ledger"
 )
+
+// maxAuditBudget leaves a request of 25 s the time for one more chunk.
+const maxAuditBudget = 15 * time.Second
 
 // Config is what a function is told from outside. There is no default for
 // anything that decides whom to trust.
@@ -40,6 +44,8 @@ type Config struct {
 	// Where checkpoints are published: a bucket of Cloud Storage, or a folder.
 	CheckpointBucket string `env:"CHECKPOINT_BUCKET"`
 	CheckpointDir    string `env:"CHECKPOINT_DIR"`
+
+	AuditBudget time.Duration `env:"AUDIT_BUDGET, default=12s"` // of a request of 25 s
 
 	Topic     string `env:"PUBSUB_TOPIC, default=plant-events"`
 	DeadTopic string `env:"PUBSUB_DEAD_LETTER_TOPIC, default=plant-dead-letter"`
@@ -89,6 +95,9 @@ func (c Config) check() error {
 	}
 	if c.Pool < 1 || c.Pool > 20 {
 		return errors.New("DB_POOL is 1 to 20 connections")
+	}
+	if c.AuditBudget < 0 || c.AuditBudget > maxAuditBudget {
+		return errors.New("AUDIT_BUDGET is 0s to 15s")
 	}
 	if c.Port < 1 || c.Port > 65535 {
 		return errors.New("PORT is 1 to 65535")

@@ -150,7 +150,7 @@ func (d *deps) openAuditRun(ctx context.Context) (function, error) {
 		return function{}, err
 	}
 	return function{
-		handlers: auditrun.Handlers(d.db, d.outbox, d.sequencer, d.dead.DeadLetter, d.cfg.HoldAt),
+		handlers: auditrun.Handlers(d.db, d.outbox, d.sequencer, d.dead.DeadLetter, d.cfg.AuditBudget, d.cfg.HoldAt),
 		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck()},
 	}, nil
 }

@@ -89,6 +89,7 @@ func descriptions() map[string]described {
 		"TOKEN_AUDIENCE":                  {"text", "whom tokens are for (aud)", false, tokens},
 		"CHECKPOINT_BUCKET":               {"bucket", "where checkpoints are published, create-only", false, audits},
 		"CHECKPOINT_DIR":                  {"folder", "the same on one machine", true, audits},
+		"AUDIT_BUDGET":                    {"duration, 0s to 15s", "how long one delivery works on a run of the audit before it hands on", false, audits},
 		"PUBSUB_TOPIC":                    {"topic id", "where events go", false, publishers},
 		"PUBSUB_DEAD_LETTER_TOPIC":        {"topic id", "where events go that can never be handled", false, handlers},
 		"PUBSUB_DEAD_LETTER_SUBSCRIPTION": {"subscription id", "where dead letters wait, to be counted; none: they are not", false, among(driftCheck)},

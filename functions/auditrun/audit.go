@@ -19,7 +19,6 @@ import (
 
 const (
 	runsPath    = "/api/v1/audit/runs/"
-	auditBudget = 12 * time.Second // of a request of 25
 	maxFindings = 100
 	scopeAll    = "all"
 	scopeTenant = "governance_agent"

@@ -41,14 +41,15 @@ type Swept struct {
 }
 
 // Handlers returns the function's operations by their id. Batch work is held when holdAt
-// of a budget is spent; 1.0 is all of it.
-func Handlers(db *store.DB, outbox *event.Outbox, log *sequencer.Sequencer, dead event.DeadLetter, holdAt float64) map[string]http.Handler {
+// of a month's budget is spent; 1.0 is all of it. budget is how long one delivery works
+// on a run of the audit before it hands on.
+func Handlers(db *store.DB, outbox *event.Outbox, log *sequencer.Sequencer, dead event.DeadLetter, budget time.Duration, holdAt float64) map[string]http.Handler {
 	x := exports{&export.Exporter{DB: db, Log: log, Origin: log.Origin, Now: log.Now}, db}
 	a := audits{&audit.Worker{
 		Auditor: &audit.Auditor{DB: db, Log: log, Origin: log.Origin},
-		Desk:    job.Desk{Outbox: outbox, Logger: log.Config.Log, Now: log.Now, Budget: auditBudget, Held: db.Held},
+		Desk:    job.Desk{Outbox: outbox, Logger: log.Config.Log, Now: log.Now, Budget: budget, Held: db.Held},
 	}, db}
-	budget := hold.Switch{DB: db, At: holdAt, Now: log.Now}
+	spent := hold.Switch{DB: db, At: holdAt, Now: log.Now}
 	return map[string]http.Handler{
 		// The body, if there is one, says nothing: the database says what is due.
 		"sequence": web.Endpoint(func(*http.Request) (struct{}, error) { return struct{}{}, nil },
@@ -58,7 +59,7 @@ func Handlers(db *store.DB, outbox *event.Outbox, log *sequencer.Sequencer, dead
 		"getAuditRun":     web.Endpoint(decodeRunID, a.look),
 		"getTampering":    web.Endpoint(decodeEntityID, a.tampering),
 		"auditEvent":      a.events(dead),
-		"budgetEvent":     budgetEvents(budget, log.Config.Log, dead),
+		"budgetEvent":     budgetEvents(spent, log.Config.Log, dead),
 		"exportBundle":    http.HandlerFunc(x.direct),
 		"createExport":    web.Endpoint(decodeOrder(x.Now), x.order),
 		"getExport":       http.HandlerFunc(x.look),

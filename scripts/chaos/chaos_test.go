@@ -184,9 +184,12 @@ func (s *stack) sweep(ctx context.Context) (sent int, err error) {
 		return 0, fmt.Errorf("sequence answers %d", response.StatusCode)
 	}
 	var swept struct {
-		EventsSent int `json:"events_sent"`
+		EventsSent int   `json:"events_sent"`
+		Resumed    int64 `json:"runs_asked_for"`
 	}
-	return swept.EventsSent, json.UnmarshalRead(response.Body, &swept)
+	err = json.UnmarshalRead(response.Body, &swept)
+	s.resumed.Add(swept.Resumed)
+	return swept.EventsSent, err
 }
 
 // quiet sweeps until the outbox is empty.

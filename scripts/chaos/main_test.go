@@ -4,6 +4,7 @@
 //
 //	CHAOS_KILLS   of create-skill, and as many of PostgreSQL
 //	CHAOS_LOG_KILLS  of audit-run, and a tenth of them of PostgreSQL, while the log is written
+//	CHAOS_AUDIT_KILLS  of audit-run, and a tenth of them of PostgreSQL, while audits and exports follow each other
 //	CHAOS_WRITES  of each of the eight writers
 //	CHAOS_EVENTS  that embed is pushed
 //	CHAOS_SEED    repeats a run's decisions; the timing is the machine's

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type stack struct {
 	broker *pubsub.Server
 
 	checkpoints string // folder
+	resumed     atomic.Int64
 
 	doors    []string // base URLs that lead to create-skill
 	sequence string   // where the scheduler calls
@@ -97,16 +99,16 @@ func newDatabase(t *testing.T, server *postgres.Server) string {
 	return u.String()
 }
 
-func (s *stack) startBroker(t *testing.T, c *consumer) {
+func (s *stack) startBroker(t *testing.T, c *consumer, more ...pubsub.Subscription) {
 	t.Helper()
 	var err error
 	s.broker, err = pubsub.Start(t.Context(), pubsub.Options{
 		Project: harness.Project, Topics: []string{topic, deadTopic},
-		Subscriptions: []pubsub.Subscription{{
+		Subscriptions: append(more, pubsub.Subscription{
 			Name: "chaos", Topic: topic, Filter: `hasPrefix(attributes.type, "plant.skill.")`, PushURL: c.server.URL,
 			Audience: pushAudience, MaxAttempts: 100, MinBackoff: time.Millisecond, MaxBackoff: 50 * time.Millisecond,
 			DeadLetterTopic: deadTopic,
-		}},
+		}),
 		Token:  func(audience string) (string, error) { return s.issuer.Token(audience, pusher) },
 		Logger: slog.New(slog.DiscardHandler),
 	})

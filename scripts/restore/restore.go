@@ -213,15 +213,15 @@ func (w work) audit(ctx context.Context, db *store.DB, r *Report) (err error) {
 	if r.Log, err = log.Status(ctx); err != nil {
 		return err
 	}
-	for {
-		found, looked, err := a.LogFrom(ctx, r.Entries)
+	for from := int64(0); ; {
+		part, err := a.LogFrom(ctx, from)
 		if err != nil {
 			return fmt.Errorf("audit the log: %w", err)
 		}
-		if r.Findings = append(r.Findings, found...); looked == 0 {
+		r.Findings, r.Entries = append(r.Findings, part.Findings...), r.Entries+part.Entries
+		if from = part.Next; !part.More {
 			break
 		}
-		r.Entries += looked
 	}
 	for after := ""; ; {
 		ids, err := db.AuditIDs(ctx, store.RunFilter{}, after, chunk)

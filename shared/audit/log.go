@@ -15,32 +15,68 @@ import (
 // logChunk is how many entries of the log are looked at at once: whole tiles.
 const logChunk = 40 * translog.TileWidth
 
-// LogFrom judges the log from an index on, a multiple of a tile's width: that it has
-// no gap, and that its tiles are those of its entries, up to the level above. It
-// returns how many entries it looked at, 0 at the end.
-func (a *Auditor) LogFrom(ctx context.Context, from int64) (found []store.Finding, looked int64, err error) {
+// LogPart is what was found of a part of the log.
+type LogPart struct {
+	Findings []store.Finding
+	Entries  int64 // that are there
+	Next     int64 // where the part behind it begins
+	More     bool  // whether there may be one
+}
+
+// LogFrom judges a part of the log from an index on, a multiple of a tile's width:
+// that it has no gap, and that its tiles are those of its entries, up to the level
+// above. A gap hides nothing of what is around it.
+func (a *Auditor) LogFrom(ctx context.Context, from int64) (LogPart, error) {
 	entries, err := a.DB.EntriesAt(ctx, from, logChunk)
-	if err != nil {
-		return nil, 0, err
+	if err != nil || len(entries) == 0 {
+		return LogPart{Next: from}, err
 	}
-	for i, e := range entries {
-		if e.LogIndex != from+int64(i) {
-			missing := store.Finding{Reason: string(ReasonEntryMissing), Expected: fmt.Sprintf("log entry %d", from+int64(i)), Found: "none"}
-			return append(found, missing), e.LogIndex/translog.TileWidth*translog.TileWidth + translog.TileWidth - from, nil
+	part := LogPart{Next: from + logChunk, More: len(entries) == logChunk}
+	if first := wholeTiles(entries[0].LogIndex); first >= part.Next {
+		return LogPart{Findings: []store.Finding{missing(from, first)}, Next: first, More: true}, nil
+	}
+	if beyond := slices.IndexFunc(entries, func(e store.OtherEntry) bool { return e.LogIndex >= part.Next }); beyond >= 0 {
+		entries, part.More = entries[:beyond], true
+	}
+	end := entries[len(entries)-1].LogIndex + 1
+	if part.More {
+		end = part.Next
+	}
+	part.Entries, part.Findings = int64(len(entries)), gaps(entries, from, end)
+	tiles, err := a.DB.Tiles(ctx, tilesOver(from, end))
+	if err != nil {
+		return part, err
+	}
+	for at := from; at < end; at += translog.TileWidth {
+		part.Findings = append(part.Findings, tile(tiles, at/translog.TileWidth, entries, min(end-at, translog.TileWidth))...)
+	}
+	return part, nil
+}
+
+// wholeTiles is where the tile of an entry begins.
+func wholeTiles(index int64) int64 { return index / translog.TileWidth * translog.TileWidth }
+
+// missing is the finding of a gap that ends before an index.
+func missing(from, before int64) store.Finding {
+	what := fmt.Sprintf("log entry %d", from)
+	if before > from+1 {
+		what = fmt.Sprintf("log entries %d to %d", from, before-1)
+	}
+	return store.Finding{Reason: string(ReasonEntryMissing), Expected: what, Found: "none"}
+}
+
+// gaps finds every stretch from an index on, up to an end, that has no entries.
+func gaps(entries []store.OtherEntry, from, end int64) (found []store.Finding) {
+	for _, e := range entries {
+		if e.LogIndex > from {
+			found = append(found, missing(from, e.LogIndex))
 		}
+		from = e.LogIndex + 1
 	}
-	if len(entries) == 0 {
-		return nil, 0, nil
+	if from < end {
+		found = append(found, missing(from, end))
 	}
-	tiles, err := a.DB.Tiles(ctx, tilesOver(from, from+int64(len(entries))))
-	if err != nil {
-		return nil, 0, err
-	}
-	for at := 0; at < len(entries); at += translog.TileWidth {
-		part := entries[at:min(at+translog.TileWidth, len(entries))]
-		found = append(found, tile(tiles, (from+int64(at))/translog.TileWidth, part)...)
-	}
-	return found, int64(len(entries)), nil
+	return found
 }
 
 // tilesOver are the tiles over the entries from to below to, of every level.
@@ -56,21 +92,26 @@ func tilesOver(from, to int64) (ids []translog.TileID) {
 	}
 }
 
-// tile compares a tile of the lowest level with its entries, and the tiles above that
-// end with it with what lies below them.
-func tile(tiles translog.Tiles, index int64, entries []store.OtherEntry) (found []store.Finding) {
+// tile compares a tile of the lowest level, of which the log has the first width
+// entries, with those of them that are there, and the tiles above that end with it with
+// what lies below them.
+func tile(tiles translog.Tiles, index int64, entries []store.OtherEntry, width int64) (found []store.Finding) {
 	differs := func(level int, index int64) store.Finding {
 		return store.Finding{Reason: string(ReasonTileDiffers), Expected: "the hashes of what lies below", Found: fmt.Sprintf("tile %d/%d", level, index)}
 	}
-	var leaves []byte
+	data, size := tiles[translog.TileID{Index: index}], int64(len(ledger.Hash{}))
+	same := int64(len(data)) >= width*size
 	for _, e := range entries {
-		leaf := translog.EntryLeaf(e.Hash)
-		leaves = append(leaves, leaf[:]...)
+		if e.LogIndex/translog.TileWidth != index || !same {
+			continue
+		}
+		leaf, at := translog.EntryLeaf(e.Hash), e.LogIndex%translog.TileWidth*size
+		same = bytes.Equal(data[at:at+size], leaf[:])
 	}
-	if data := tiles[translog.TileID{Index: index}]; !bytes.HasPrefix(data, leaves) {
+	if !same {
 		found = append(found, differs(0, index))
 	}
-	if len(entries) < translog.TileWidth {
+	if width < translog.TileWidth {
 		return found
 	}
 	for level := 0; ; level++ {
@@ -102,10 +143,11 @@ func (a *Auditor) Heads(ctx context.Context) ([]store.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring, _, err := a.keyring(ctx)
+	keys, err := a.DB.KeptOf(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
+	ring, _ := a.keyring(keys)
 	differs := func(expected, is string) []store.Finding {
 		return []store.Finding{{Reason: string(ReasonHeadsDiffer), Expected: expected, Found: is}}
 	}

@@ -142,12 +142,14 @@ func (w *Worker) logChunk(ctx context.Context, next store.Run) (store.Run, []sto
 			return next, nil, event.Permanent(fmt.Errorf("position of a run: %w", err))
 		}
 	}
-	found, looked, err := w.LogFrom(ctx, from)
+	part, err := w.LogFrom(ctx, from)
 	if err != nil {
 		return next, nil, err
 	}
-	next.Entries += looked
-	if next.Position = number(from + looked); looked >= logChunk {
+	next.Entries += part.Entries
+	found := part.Findings
+	if part.More {
+		next.Position = number(part.Next)
 		return next, found, nil
 	}
 	for _, judge := range []func(context.Context) ([]store.Finding, error){w.Stopped, w.Heads} {

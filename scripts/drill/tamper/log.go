@@ -139,14 +139,14 @@ func said(found []store.Finding) string {
 func (g *ground) wholeLog(ctx context.Context) (found []store.Finding, halted []ledger.Reason, err error) {
 	const most = 1000 // keys
 	for from := int64(0); ; {
-		more, looked, err := g.auditor.LogFrom(ctx, from)
+		part, err := g.auditor.LogFrom(ctx, from)
 		if err != nil {
 			return nil, nil, fmt.Errorf("audit the log: %w", err)
 		}
-		if found = append(found, more...); looked == 0 {
+		if found = append(found, part.Findings...); !part.More {
 			break
 		}
-		from += looked
+		from = part.Next
 	}
 	for _, judge := range []func(context.Context) ([]store.Finding, error){g.auditor.Stopped, g.auditor.Heads} {
 		more, err := judge(ctx)
