@@ -4,9 +4,11 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -50,29 +52,24 @@ type Judged struct {
 	Amendments int64
 }
 
-// Entities judges everything that is kept of entities, as of one moment.
+// Entities judges everything that is kept of entities, by the keys and the
+// constitutions of the same moment.
 func (a *Auditor) Entities(ctx context.Context, ids []string) (Judged, error) {
-	ring, keyFaults, err := a.keyring(ctx)
+	s, err := a.DB.KeptOf(ctx, ids)
 	if err != nil {
 		return Judged{}, err
 	}
-	rules, err := a.rules(ctx)
-	if err != nil {
-		return Judged{}, err
-	}
-	list, size, err := a.DB.KeptOf(ctx, ids)
-	if err != nil {
-		return Judged{}, err
-	}
-	found := make([][]store.Finding, len(list))
-	onAllCores(len(list), func(i int) {
-		e := examination{kept: list[i], ring: ring, keyFaults: keyFaults, rules: rules, size: size}
+	ring, keyFaults := a.keyring(s)
+	known := rules(s.Constitutions)
+	found := make([][]store.Finding, len(s.Entities))
+	onAllCores(len(s.Entities), func(i int) {
+		e := examination{kept: s.Entities[i], ring: ring, keyFaults: keyFaults, rules: known, size: s.Size}
 		found[i] = e.judge()
 	})
-	done := Judged{Entities: int64(len(list))}
+	done := Judged{Entities: int64(len(s.Entities))}
 	for i, f := range found {
 		done.Findings = append(done.Findings, f...)
-		done.Amendments += int64(len(list[i].Amendments))
+		done.Amendments += int64(len(s.Entities[i].Amendments))
 	}
 	return done, nil
 }
@@ -97,23 +94,16 @@ func onAllCores(n int, f func(int)) {
 
 // keyring is built from the keys' own chains, from the root that stands at the log's
 // beginning: what the log says is held to what is published.
-func (a *Auditor) keyring(ctx context.Context) (*ledger.Keyring, map[ledger.Hash]*ledger.Fault, error) {
-	ids, err := a.DB.KeyIDs(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	chains, size, err := a.DB.KeptOf(ctx, ids)
-	if err != nil {
-		return nil, nil, err
-	}
+func (a *Auditor) keyring(s store.Held) (*ledger.Keyring, map[ledger.Hash]*ledger.Fault) {
 	var entries []ledger.Entry
+	for _, k := range s.Keys {
+		entries = append(entries, entriesOf(k, s.Size)...)
+	}
+	order(entries, s.Size)
 	var root string
-	for _, k := range chains {
-		for _, e := range entriesOf(k, size) {
-			entries = append(entries, e)
-			if e.LogIndex == 0 {
-				root = e.Record.KeyID
-			}
+	for _, e := range entries {
+		if e.LogIndex == 0 {
+			root = e.Record.KeyID
 		}
 	}
 	ring, faults := ledger.NewKeyring(a.Origin, root, entries)
@@ -121,7 +111,7 @@ func (a *Auditor) keyring(ctx context.Context) (*ledger.Keyring, map[ledger.Hash
 	for i, e := range entries {
 		byHash[e.Hash] = faults[i]
 	}
-	return ring, byHash, nil
+	return ring, byHash
 }
 
 // Where an amendment that waits is taken to stand behind the log's end: what the
@@ -137,10 +127,29 @@ func behind(r ledger.Record) int64 {
 	switch {
 	case r.EntityType != string(domain.KindSigningKey):
 		return othersBehind
-	case r.Seq == 1:
+	case r.Change == domain.ChangeIntroduced:
 		return 0
 	}
 	return endsBehind
+}
+
+// order gives the keys' amendments that wait places of their own, in the order in
+// which the sequencer will: who introduces comes before who is introduced, and in a
+// log that is still empty the root comes first.
+func order(entries []ledger.Entry, size int64) {
+	var waiting []*ledger.Entry
+	for i := range entries {
+		if entries[i].LogIndex >= size {
+			waiting = append(waiting, &entries[i])
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *ledger.Entry) int {
+		return cmp.Or(cmp.Compare(behind(a.Record), behind(b.Record)), a.Record.RecordedAt.Compare(b.Record.RecordedAt),
+			cmp.Compare(a.Record.EntityID, b.Record.EntityID), cmp.Compare(a.Record.Seq, b.Record.Seq))
+	})
+	for i, e := range waiting {
+		e.LogIndex = size + behind(e.Record) + int64(i)
+	}
 }
 
 // entriesOf are an entity's amendments at their places in the log. What still waits
@@ -168,12 +177,9 @@ func entriesOf(k store.Kept, size int64) []ledger.Entry {
 	return entries
 }
 
-// rules are the constitutions that the ledger has and this binary can judge by.
-func (a *Auditor) rules(ctx context.Context) (map[ledger.Hash]bool, error) {
-	enacted, err := a.DB.Constitutions(ctx)
-	if err != nil {
-		return nil, err
-	}
+// rules are the constitutions that the ledger has: true where this binary can judge by
+// them.
+func rules(enacted [][]byte) map[ledger.Hash]bool {
 	known := map[ledger.Hash]bool{}
 	for _, document := range enacted {
 		known[ledger.HashOf(document)] = false
@@ -183,7 +189,7 @@ func (a *Auditor) rules(ctx context.Context) (map[ledger.Hash]bool, error) {
 			known[sum] = true
 		}
 	}
-	return known, nil
+	return known
 }
 
 func hasKey(m map[ledger.Hash]bool, h ledger.Hash) bool { _, ok := m[h]; return ok }

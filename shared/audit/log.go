@@ -102,10 +102,11 @@ func (a *Auditor) Heads(ctx context.Context) ([]store.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring, _, err := a.keyring(ctx)
+	keys, err := a.DB.KeptOf(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
+	ring, _ := a.keyring(keys)
 	differs := func(expected, is string) []store.Finding {
 		return []store.Finding{{Reason: string(ReasonHeadsDiffer), Expected: expected, Found: is}}
 	}

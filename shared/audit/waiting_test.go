@@ -1,7 +1,10 @@
 package audit
 
 import (
+	"cmp"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,11 +19,37 @@ func TestWaitingKeepsTheSequencersOrder(t *testing.T) {
 	t.Parallel()
 	const size = 100
 	key := string(domain.KindSigningKey)
-	introduced := size + behind(ledger.Record{EntityType: key, Seq: 1})
-	created := size + behind(ledger.Record{EntityType: string(domain.KindSkill), Seq: 1})
-	hundredth := size + behind(ledger.Record{EntityType: string(domain.KindSkill), Seq: 100}) + 99
-	retired := size + behind(ledger.Record{EntityType: key, Seq: 2}) + 1
+	introduced := size + behind(ledger.Record{EntityType: key, Change: domain.ChangeIntroduced})
+	created := size + behind(ledger.Record{Change: domain.ChangeCreated})
+	hundredth := size + behind(ledger.Record{Change: domain.ChangeEvolved}) + 99
+	retired := size + behind(ledger.Record{EntityType: key, Change: domain.ChangeRetired}) + 1
 	require.EqualValues(t, size, introduced, "nothing that is logged stands there")
 	require.Less(t, introduced, created)
 	require.Less(t, hundredth, retired)
+}
+
+// TestWaitingKeysHaveTheirOwnPlaces: who introduces stands before who is introduced,
+// though both wait, and what is logged stays where it is.
+func TestWaitingKeysHaveTheirOwnPlaces(t *testing.T) {
+	t.Parallel()
+	at := func(index, second int64, change, id string) ledger.Entry {
+		return ledger.Entry{LogIndex: index, Amendment: ledger.Amendment{Record: ledger.Record{
+			EntityID: id, EntityType: string(domain.KindSigningKey), Change: change, RecordedAt: time.Unix(second, 0),
+		}}}
+	}
+	const size = 7
+	entries := []ledger.Entry{
+		at(size, 3, domain.ChangeIntroduced, "by the new root"), at(size+endsBehind+1, 4, domain.ChangeRetired, "the old root"),
+		at(size, 2, domain.ChangeIntroduced, "the new root"), at(0, 1, domain.ChangeIntroduced, "the old root"),
+		at(size+endsBehind+1, 3, domain.ChangeRetired, "an old key"),
+	}
+	order(entries, size)
+	slices.SortFunc(entries, func(a, b ledger.Entry) int { return cmp.Compare(a.LogIndex, b.LogIndex) })
+	var ids []string
+	for _, e := range entries {
+		ids = append(ids, e.Record.EntityID)
+	}
+	require.Equal(t, []string{"the old root", "the new root", "by the new root", "an old key", "the old root"}, ids)
+	require.Zero(t, entries[0].LogIndex)
+	require.EqualValues(t, size, entries[1].LogIndex)
 }

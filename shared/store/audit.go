@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pgvector/pgvector-go"
@@ -97,6 +99,14 @@ const selectKeptVectors = `
 SELECT entity_id::text, model_id, vector::text, text_sha256, vector_sha256, governance_agent_id, shared
 FROM public.embedding WHERE entity_id = ANY ($1::uuid[])`
 
+// A key has a row, and stands in the log or waits for it: its amendments alone would
+// have to be looked for among all there are.
+const selectKeyIDs = `
+SELECT id::text FROM public.signing_key
+UNION SELECT entity_id::text FROM public.log_entry WHERE governance_agent_id = $1 AND seq = 1 AND entity_id IS NOT NULL
+UNION SELECT entity_id::text FROM public.log_pending WHERE rank = 0
+ORDER BY 1`
+
 // AuditIDs returns up to limit ids of entities behind one, as a filter takes them.
 func (db *DB) AuditIDs(ctx context.Context, f RunFilter, after string, limit int) ([]string, error) {
 	if f.EntityID != "" {
@@ -119,30 +129,60 @@ func (db *DB) AuditIDs(ctx context.Context, f RunFilter, after string, limit int
 	return ids, db.send(ctx, &b)
 }
 
-// KeptOf reads everything of entities at one moment, and the log's size then. What
-// has left no trace has an empty Kept.
-func (db *DB) KeptOf(ctx context.Context, ids []string) (list []Kept, size int64, err error) {
-	list = make([]Kept, len(ids))
+// Held is what the database keeps of some entities, and what it takes to judge
+// them, all as of one moment: a key that signed one of the amendments is among the keys.
+type Held struct {
+	Entities      []Kept // as they were asked for; what has left no trace is empty
+	Keys          []Kept // every signing key
+	Constitutions [][]byte
+	Size          int64 // of the log
+}
+
+// KeptOf reads everything of entities and of the keys at one moment.
+func (db *DB) KeptOf(ctx context.Context, ids []string) (h Held, err error) {
 	at := map[string]*Kept{}
-	for i, id := range ids {
-		list[i].ID = id
-		at[id] = &list[i]
-	}
 	err = db.snapshot(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
+		var keys []string
+		if keys, err = h.surroundings(ctx, tx); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, `SELECT coalesce(max(log_index) + 1, 0) FROM public.log_entry`).Scan(&size); err != nil {
-			return err
+		for _, id := range append(slices.Clone(ids), keys...) {
+			at[id] = &Kept{ID: id}
 		}
+		all := slices.Collect(maps.Keys(at))
 		for _, read := range []func(context.Context, pgx.Tx, []string, map[string]*Kept) error{keptAmendments, keptEntries, keptRows, keptVectors} {
-			if err := read(ctx, tx, ids, at); err != nil {
+			if err := read(ctx, tx, all, at); err != nil {
 				return err
 			}
 		}
+		h.Entities, h.Keys = keptIn(at, ids), keptIn(at, keys)
 		return nil
 	})
-	return list, size, err
+	return h, err
+}
+
+// surroundings reads what is no entity's, in one trip, and returns the keys' ids.
+func (h *Held) surroundings(ctx context.Context, tx pgx.Tx) (keys []string, err error) {
+	var b pgx.Batch
+	b.Queue(alongIndexes)
+	b.Queue(`SELECT coalesce(max(log_index) + 1, 0) FROM public.log_entry`).QueryRow(func(row pgx.Row) error { return row.Scan(&h.Size) })
+	b.Queue(selectConstitutions).Query(func(rows pgx.Rows) error {
+		h.Constitutions, err = collectDocuments(rows)
+		return err
+	})
+	b.Queue(selectKeyIDs, domain.KeyringAgent).Query(func(rows pgx.Rows) error {
+		keys, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	return keys, tx.SendBatch(ctx, &b).Close()
+}
+
+func keptIn(at map[string]*Kept, ids []string) []Kept {
+	list := make([]Kept, len(ids))
+	for i, id := range ids {
+		list[i] = *at[id]
+	}
+	return list
 }
 
 // snapshot runs f in a transaction that sees one moment.
@@ -242,7 +282,7 @@ func keptVectors(ctx context.Context, tx pgx.Tx, ids []string, at map[string]*Ke
 // KeyIDs returns the entities of all signing keys.
 func (db *DB) KeyIDs(ctx context.Context) (ids []string, err error) {
 	var b pgx.Batch
-	b.Queue(`SELECT DISTINCT entity_id::text FROM public.amendment WHERE entity_type = $1 ORDER BY 1`, string(domain.KindSigningKey)).
+	b.Queue(selectKeyIDs, domain.KeyringAgent).
 		Query(func(rows pgx.Rows) error {
 			var err error
 			ids, err = pgx.CollectRows(rows, pgx.RowTo[string])

@@ -266,14 +266,22 @@ func (db *DB) SealedSizes(ctx context.Context, below int64, limit int) ([]int64,
 func (db *DB) Constitutions(ctx context.Context) ([][]byte, error) {
 	var b pgx.Batch
 	var list [][]byte
-	b.Queue(`SELECT document FROM public.constitution ORDER BY sha256`).Query(func(rows pgx.Rows) error {
-		texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		for _, t := range texts {
-			list = append(list, []byte(t))
-		}
+	b.Queue(selectConstitutions).Query(func(rows pgx.Rows) error {
+		var err error
+		list, err = collectDocuments(rows)
 		return err
 	})
 	return list, db.send(ctx, &b)
+}
+
+const selectConstitutions = `SELECT document FROM public.constitution ORDER BY sha256`
+
+func collectDocuments(rows pgx.Rows) ([][]byte, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) ([]byte, error) {
+		var text string
+		err := row.Scan(&text)
+		return []byte(text), err
+	})
 }
 
 // LoggedOwner returns whose an entity is, by the log or, before its first amendment
