@@ -290,6 +290,8 @@ func logAttacks() map[string]databaseAttack {
 		"a tenant's salt":      ofLog("heads_differ", `UPDATE tenant_salt SET salt = '`+forged+`' WHERE governance_agent_id = 'acme'`),
 		"a tenant's salt gone": ofLog("heads_differ", `DELETE FROM tenant_salt WHERE governance_agent_id = 'acme'`),
 		"a key's state":        ofLog("key_unknown", `UPDATE opening SET state = replace(state, '"use":"amendment"', '"use":"heads"') WHERE entity_id = (SELECT id FROM signing_key WHERE use = 'amendment')`),
-		"a key's row":          ofLog("row_differs", `UPDATE signing_key SET may_sign = '{certified}' WHERE use = 'amendment'`),
+		"a key's row and place": ofLog("key_unknown", `UPDATE log_entry SET entity_id = NULL, seq = NULL, governance_agent_id = NULL, shared = false WHERE entity_id = (SELECT id FROM signing_key WHERE use = 'heads')`,
+			`DELETE FROM signing_key WHERE use = 'heads'`),
+		"a key's row": ofLog("row_differs", `UPDATE signing_key SET may_sign = '{certified}' WHERE use = 'amendment'`),
 	}
 }

@@ -81,7 +81,11 @@ func (x *examination) signatures(entries []ledger.Entry) []*ledger.Fault {
 	var faults []*ledger.Fault
 	if x.kind == string(domain.KindSigningKey) {
 		for _, e := range entries {
-			faults = append(faults, x.keyFaults[e.Hash])
+			f, known := x.keyFaults[e.Hash]
+			if !known { // it has no row and no place: nothing leads to it but this amendment
+				f = &ledger.Fault{Reason: ledger.ReasonKeyUnknown, Detail: "no key of the keyring"}
+			}
+			faults = append(faults, f)
 		}
 	} else {
 		faults = x.ring.Judge(entries)

@@ -64,9 +64,13 @@ func (w *Worker) Continue(ctx context.Context, id string) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return event.Permanent(errors.New("there is no such run"))
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	r := &reader{db: w.DB, filter: run.RunFilter}
+	defer r.wait()
+	defer cancel()
 	for end := w.Now().Add(w.Budget); err == nil && run.Phase != store.PhaseDone; {
 		last := !w.Now().Before(end)
-		run, err = w.step(ctx, run, last)
+		run, err = w.step(ctx, r, run, last)
 		if last {
 			break
 		}
@@ -78,8 +82,8 @@ func (w *Worker) Continue(ctx context.Context, id string) error {
 }
 
 // step does one chunk.
-func (w *Worker) step(ctx context.Context, run store.Run, handOn bool) (store.Run, error) {
-	next, findings, err := w.chunk(ctx, run)
+func (w *Worker) step(ctx context.Context, r *reader, run store.Run, handOn bool) (store.Run, error) {
+	next, findings, err := w.chunk(ctx, r, run, !handOn)
 	if err != nil {
 		return run, err
 	}
@@ -115,13 +119,14 @@ func (w *Worker) step(ctx context.Context, run store.Run, handOn bool) (store.Ru
 	return next, nil
 }
 
-// chunk judges what comes next, and says where the run then stands.
-func (w *Worker) chunk(ctx context.Context, run store.Run) (store.Run, []store.Finding, error) {
+// chunk judges what comes next, and says where the run then stands; with more, what
+// is behind it is read meanwhile.
+func (w *Worker) chunk(ctx context.Context, r *reader, run store.Run, more bool) (store.Run, []store.Finding, error) {
 	next := run
 	if run.Phase == store.PhaseLog {
 		return w.logChunk(ctx, next)
 	}
-	ids, err := w.DB.AuditIDs(ctx, run.RunFilter, run.Position, chunk)
+	ids, held, err := r.chunk(ctx, run.Position, more)
 	if err != nil {
 		return run, nil, err
 	}
@@ -129,11 +134,11 @@ func (w *Worker) chunk(ctx context.Context, run store.Run) (store.Run, []store.F
 		next.Phase, next.Position = store.PhaseDone, ""
 		return next, nil, nil
 	}
-	done, err := w.Entities(ctx, ids)
+	done := w.judge(held)
 	next.Position = ids[len(ids)-1]
 	next.Entities += done.Entities
 	next.Amendments += done.Amendments
-	return next, done.Findings, err
+	return next, done.Findings, nil
 }
 
 func (w *Worker) logChunk(ctx context.Context, next store.Run) (store.Run, []store.Finding, error) {
