@@ -102,10 +102,9 @@ func TestSharesAreAPartition(t *testing.T) {
 func TestNothingChangesMeanwhile(t *testing.T) {
 	t.Parallel()
 	b := sampleBundles()[0]
+	line := append(lineOf(b.fsys, amendmentsFile, 1), '\n')
 	for name, change := range map[string]func([]byte) []byte{
-		"longer": func(b []byte) []byte {
-			return slices.Concat(b, lineOf(b.fsys, amendmentsFile, 1), []byte("\n"))
-		},
+		"longer":  func(text []byte) []byte { return slices.Concat(text, line) },
 		"shorter": func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)-1], '\n')+1] },
 		"other":   func(b []byte) []byte { return bytes.Replace(b, []byte(`"salt"`), []byte(` "salt"`), 1) },
 	} {
