@@ -49,6 +49,7 @@ func TestAuditAtScale(t *testing.T) {
 		rows = n
 	}
 	m := newWeighed(t)
+	m.build(t)
 	for _, part := range []int{rows / 5, rows - rows/5} {
 		m.bulk(t, part-part*3/100)
 		m.direct(t, part*3/100)
@@ -64,6 +65,8 @@ type weighed struct {
 	db   *store.DB
 	log  *sequencer.Sequencer
 	size int64
+
+	program, trust string // plant-verify, and the root that it is given
 }
 
 func newWeighed(t *testing.T) *weighed {
@@ -76,6 +79,18 @@ func newWeighed(t *testing.T) *weighed {
 		DB: db, Store: folder, Origin: harness.Origin, Now: time.Now,
 		Checkpoint: k.Secrets.Hold(keys.Pinned(k.Keys[domain.UseCheckpoint]), time.Now), Heads: k.Secrets.Hold(keys.Pinned(k.Keys[domain.UseHeads]), time.Now),
 	})}
+}
+
+// build makes plant-verify, and the file of the root that it is to trust.
+func (m *weighed) build(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	m.program, m.trust = filepath.Join(dir, "plant-verify"), filepath.Join(dir, "root.pem")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", m.program, "../scripts/plant-verify").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	spki, err := x509.MarshalPKIXPublicKey(m.auditor(t).Trust)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(m.trust, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), 0o600))
 }
 
 // direct writes n skills one by one, each with a signature of its own.
@@ -130,17 +145,9 @@ func (m *weighed) exported(t *testing.T, cut store.Noted) string {
 // verified gives a bundle to plant-verify, a process of its own.
 func (m *weighed) verified(t *testing.T, file string) {
 	t.Helper()
-	dir := t.TempDir()
-	program := filepath.Join(dir, "plant-verify")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../scripts/plant-verify").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	trust := filepath.Join(dir, "root.pem")
-	spki, err := x509.MarshalPKIXPublicKey(m.auditor(t).Trust)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(trust, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), 0o600))
 	began := time.Now()
-	run := exec.CommandContext(t.Context(), program, file, "--trust", trust, "--origin", harness.Origin, "--scope", "all")
-	out, err = run.CombinedOutput()
+	run := exec.CommandContext(t.Context(), m.program, file, "--trust", m.trust, "--origin", harness.Origin, "--scope", "all")
+	out, err := run.CombinedOutput()
 	took := time.Since(began)
 	require.NoError(t, err, "%s", out)
 	usage := run.ProcessState.SysUsage().(*syscall.Rusage)
