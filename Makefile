@@ -60,7 +60,7 @@ bench-embed: ## Measure the embedding model and its cache: one text, batches, hi
 	@$(TESTSTACK) -- go test -run '^$$' -bench . -benchtime 1s ./shared/embedding/...
 
 .PHONY: bench-audit
-bench-audit: ## Measure audit and export against raw VerifyPSS (AUDIT_ROWS=100000)
+bench-audit: ## Measure sequencer, export, plant-verify and audit, that against raw VerifyPSS (AUDIT_ROWS=100000)
 	@AUDIT_ROWS=$(or $(AUDIT_ROWS),100000) $(TESTSTACK) -- go test ./functions -run '^TestAuditAtScale$$' -count=1 -v -timeout 30m
 
 .PHONY: generate

@@ -59,6 +59,10 @@ func (a *Auditor) Entities(ctx context.Context, ids []string) (Judged, error) {
 	if err != nil {
 		return Judged{}, err
 	}
+	return a.judge(s), nil
+}
+
+func (a *Auditor) judge(s store.Held) Judged {
 	ring, keyFaults := a.keyring(s)
 	known := rules(s.Constitutions)
 	found := make([][]store.Finding, len(s.Entities))
@@ -71,7 +75,7 @@ func (a *Auditor) Entities(ctx context.Context, ids []string) (Judged, error) {
 		done.Findings = append(done.Findings, f...)
 		done.Amendments += int64(len(s.Entities[i].Amendments))
 	}
-	return done, nil
+	return done
 }
 
 // onAllCores calls f for 0 to n-1, and waits.

@@ -21,6 +21,10 @@ type examination struct {
 	found       []store.Finding
 }
 
+// another stands in a finding for what belongs to somebody else: the finding's reader
+// is not to learn whose it is, or what.
+const another = "another's"
+
 // add notes what was found; seq 0 is of no one amendment.
 func (x *examination) add(reason ledger.Reason, seq int64, expected, found string) {
 	x.found = append(x.found, store.Finding{
@@ -54,8 +58,9 @@ func (x *examination) judge() []store.Finding {
 	return x.found
 }
 
-// name says of whom findings are: what the record says, or the log where there is
-// none that can be read.
+// name says of whom findings are, and so who may read them: what the entity's first
+// record that can be read says, or the log where it has none. A record of another
+// entity that somebody put here speaks for nobody.
 func (x *examination) name(entries []ledger.Entry) {
 	for _, e := range x.kept.Entries {
 		if e.Owner != "" {
@@ -63,7 +68,7 @@ func (x *examination) name(entries []ledger.Entry) {
 		}
 	}
 	for _, e := range entries {
-		if e.Record.EntityID != "" {
+		if e.Record.EntityID == x.kept.ID {
 			x.owner, x.kind = e.Record.GovernanceAgentID, e.Record.EntityType
 			return
 		}
@@ -76,7 +81,11 @@ func (x *examination) signatures(entries []ledger.Entry) []*ledger.Fault {
 	var faults []*ledger.Fault
 	if x.kind == string(domain.KindSigningKey) {
 		for _, e := range entries {
-			faults = append(faults, x.keyFaults[e.Hash])
+			f, known := x.keyFaults[e.Hash]
+			if !known { // it has no row and no place: nothing leads to it but this amendment
+				f = &ledger.Fault{Reason: ledger.ReasonKeyUnknown, Detail: "no key of the keyring"}
+			}
+			faults = append(faults, f)
 		}
 	} else {
 		faults = x.ring.Judge(entries)
@@ -97,7 +106,7 @@ func (x *examination) chain(entries []ledger.Entry, faults []*ledger.Fault) {
 		amendments[i] = e.Amendment
 		copy(amendments[i].Hash[:], x.kept.Amendments[i].Hash)
 		if e.Record.EntityID != x.kept.ID && e.Record.EntityID != "" {
-			x.add(ledger.ReasonEntityChanged, x.kept.Amendments[i].Seq, x.kept.ID, e.Record.EntityID)
+			x.add(ledger.ReasonEntityChanged, x.kept.Amendments[i].Seq, x.kept.ID, another)
 		}
 	}
 	for _, b := range ledger.VerifyChain(amendments,
@@ -163,7 +172,7 @@ func (x *examination) places(entries []ledger.Entry) {
 		case hex.EncodeToString(logged.Hash) != e.Hash.String():
 			x.add(ReasonLogMismatch, seq, hex.EncodeToString(logged.Hash), e.Hash.String())
 		case logged.LogIndex >= 0 && logged.Owner != e.Record.GovernanceAgentID:
-			x.add(ReasonLogMismatch, seq, "an entry of "+e.Record.GovernanceAgentID, "one of "+logged.Owner)
+			x.add(ReasonLogMismatch, seq, "an entry of its owner", another)
 		}
 	}
 	for _, e := range x.kept.Entries {

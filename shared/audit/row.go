@@ -170,17 +170,17 @@ func (x *examination) vectors(entries []ledger.Entry) {
 	var there bool
 	for _, v := range x.kept.Vectors {
 		if ledger.CheckVector(hex.EncodeToString(v.VectorSHA256), v.Values) != nil {
-			x.add(ReasonVectorDiffers, seq, hex.EncodeToString(v.VectorSHA256), "values of another hash, under "+v.Model)
+			x.add(ReasonVectorDiffers, seq, "the values of the hash beside them, under "+v.Model, "values of another hash")
 		}
 		if v.Owner != x.owner {
-			x.add(ReasonVectorDiffers, seq, "a vector of "+x.owner, "one of "+v.Owner)
+			x.add(ReasonVectorDiffers, seq, "a vector of its owner", another)
 		}
 		if named == nil || v.Model != named.ModelID {
 			continue
 		}
 		there = true
 		if hex.EncodeToString(v.VectorSHA256) != named.VectorSHA256 || hex.EncodeToString(v.TextSHA256) != named.TextSHA256 {
-			x.add(ReasonVectorDiffers, seq, named.VectorSHA256, hex.EncodeToString(v.VectorSHA256))
+			x.add(ReasonVectorDiffers, seq, named.VectorSHA256, "a vector, or a text, of another hash")
 		}
 	}
 	if named != nil && !there && state.Deleted == "" {

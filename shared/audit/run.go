@@ -68,16 +68,26 @@ func (w *Worker) Next(run string) (store.Event, error) {
 // Continue works on a run until it is done or the time is up; then the rest comes
 // with an event of its own.
 func (w *Worker) Continue(ctx context.Context, id string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &reader{db: w.DB}
+	defer r.wait()
+	defer cancel()
 	return job.Continue(ctx, w.Desk, job.Steps[store.Run]{
-		Read:  func(ctx context.Context, id string) (store.Run, error) { return w.DB.ReadRun(ctx, "", id) },
-		Done:  func(r store.Run) bool { return r.Phase == store.PhaseDone },
-		Chunk: w.step,
+		Read: func(ctx context.Context, id string) (run store.Run, err error) {
+			run, err = w.DB.ReadRun(ctx, "", id)
+			r.filter = run.RunFilter
+			return run, err
+		},
+		Done: func(run store.Run) bool { return run.Phase == store.PhaseDone },
+		Chunk: func(ctx context.Context, run store.Run, handOn bool) (store.Run, error) {
+			return w.step(ctx, r, run, handOn)
+		},
 	}, id)
 }
 
 // step does one chunk.
-func (w *Worker) step(ctx context.Context, run store.Run, handOn bool) (store.Run, error) {
-	next, findings, err := w.chunk(ctx, run)
+func (w *Worker) step(ctx context.Context, r *reader, run store.Run, handOn bool) (store.Run, error) {
+	next, findings, err := w.chunk(ctx, r, run, !handOn)
 	if err != nil {
 		return run, err
 	}
@@ -113,13 +123,14 @@ func (w *Worker) step(ctx context.Context, run store.Run, handOn bool) (store.Ru
 	return next, nil
 }
 
-// chunk judges what comes next, and says where the run then stands.
-func (w *Worker) chunk(ctx context.Context, run store.Run) (store.Run, []store.Finding, error) {
+// chunk judges what comes next, and says where the run then stands; with more, what
+// is behind it is read meanwhile.
+func (w *Worker) chunk(ctx context.Context, r *reader, run store.Run, more bool) (store.Run, []store.Finding, error) {
 	next := run
 	if run.Phase == store.PhaseLog {
 		return w.logChunk(ctx, next)
 	}
-	ids, err := w.DB.AuditIDs(ctx, run.RunFilter, run.Position, chunk)
+	ids, held, err := r.chunk(ctx, run.Position, more)
 	if err != nil {
 		return run, nil, err
 	}
@@ -127,11 +138,11 @@ func (w *Worker) chunk(ctx context.Context, run store.Run) (store.Run, []store.F
 		next.Phase, next.Position = store.PhaseDone, ""
 		return next, nil, nil
 	}
-	done, err := w.Entities(ctx, ids)
+	done := w.judge(held)
 	next.Position = ids[len(ids)-1]
 	next.Entities += done.Entities
 	next.Amendments += done.Amendments
-	return next, done.Findings, err
+	return next, done.Findings, nil
 }
 
 func (w *Worker) logChunk(ctx context.Context, next store.Run) (store.Run, []store.Finding, error) {

@@ -56,11 +56,20 @@ func (v *verifier) judgeChains(s *scan, keyFaults map[lineID]*ledger.Fault) erro
 }
 
 // chainsOf reads the lines again and returns a share of the entities, with all
-// lines of each. It adds the records that cannot be read, in every share alike.
+// lines of each; the lines of others it passes over. It adds the records that cannot
+// be read.
 func (v *verifier) chainsOf(s *scan, share, shares int64) (map[string][]line, error) {
 	chains := map[string][]line{}
 	for _, file := range []string{keysFile, amendmentsFile} {
+		changed := &NotBundleError{File: file, Detail: "it changed while it was read"}
+		kin := s.kin[file]
 		digest, err := eachLine(v.fsys, file, limitOf(file), func(number int, b []byte) error {
+			if number > len(kin) {
+				return changed
+			}
+			if int64(kin[number-1])%shares != share {
+				return nil
+			}
 			l, err := readLine(file, number, b)
 			switch id := l.entry.Record.EntityID; {
 			case err != nil:
@@ -68,7 +77,7 @@ func (v *verifier) chainsOf(s *scan, share, shares int64) (map[string][]line, er
 			case l.malformed != nil:
 				v.signature.addFault(l.place(), "", l.malformed)
 				v.integrity.addFault(l.place(), "", l.malformed)
-			case shareOf(id, shares) == share:
+			default:
 				chains[id] = append(chains[id], l)
 			}
 			return nil
@@ -77,16 +86,16 @@ func (v *verifier) chainsOf(s *scan, share, shares int64) (map[string][]line, er
 			return nil, err
 		}
 		if digest != s.digests[file] {
-			return nil, &NotBundleError{File: file, Detail: "it changed while it was read"}
+			return nil, changed
 		}
 	}
 	return chains, nil
 }
 
-// shareOf spreads entities evenly and always alike.
-func shareOf(entityID string, shares int64) int64 {
+// kinOf is a number of an entity, by which entities are spread evenly over shares.
+func kinOf(entityID string) uint32 {
 	h := ledger.HashOf([]byte(entityID))
-	return int64(binary.BigEndian.Uint32(h[:])) % shares
+	return binary.BigEndian.Uint32(h[:])
 }
 
 // onAllCores gives every chain to judge, and waits.

@@ -33,6 +33,7 @@ type scan struct {
 	keyBytes   int64
 	bytes      int64                  // of amendments.jsonl
 	digests    map[string]ledger.Hash // of the files, which are read again
+	kin        map[string][]uint32    // by file, of each line: alike for all lines of an entity
 
 	order     findings // integrity: lines that are not ascending
 	misplaced findings // integrity
@@ -48,10 +49,18 @@ type scanner struct {
 	last map[string]int64 // newest log index of each file
 }
 
+func newScanner(v *verifier) *scanner {
+	return &scanner{
+		verifier: v, last: map[string]int64{keysFile: -1, amendmentsFile: -1},
+		scan: scan{
+			owners: map[string]map[string]*entityHead{}, dated: map[string]*dated{},
+			digests: map[string]ledger.Hash{}, kin: map[string][]uint32{},
+		},
+	}
+}
+
 func (v *verifier) scanAll() (*scan, error) {
-	s := scanner{verifier: v, last: map[string]int64{keysFile: -1, amendmentsFile: -1}}
-	s.scan.owners = map[string]map[string]*entityHead{}
-	s.scan.dated, s.scan.digests = map[string]*dated{}, map[string]ledger.Hash{}
+	s := newScanner(v)
 	for _, file := range []string{keysFile, amendmentsFile} {
 		digest, err := eachLine(v.fsys, file, limitOf(file), s.taker(file))
 		if err != nil {
@@ -73,6 +82,7 @@ func (s *scanner) taker(file string) func(int, []byte) error {
 			s.scan.bytes += int64(len(b))
 		}
 		s.progress.add(len(b) + 1)
+		s.scan.kin[file] = append(s.scan.kin[file], kinOf(l.entry.Record.EntityID))
 		s.take(l)
 		if s.scope.Type == ScopeAgent && file == amendmentsFile && l.malformed == nil {
 			if err := s.takeDated(l); err != nil {

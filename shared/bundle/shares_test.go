@@ -97,6 +97,28 @@ func TestSharesAreAPartition(t *testing.T) {
 	require.Equal(t, whole, merged)
 }
 
+// TestNothingChangesMeanwhile: a file that is read again must be the one that was read
+// before, be it longer, shorter or other.
+func TestNothingChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := sampleBundles()[0]
+	line := append(lineOf(b.fsys, amendmentsFile, 1), '\n')
+	for name, change := range map[string]func([]byte) []byte{
+		"longer":  func(text []byte) []byte { return slices.Concat(text, line) },
+		"shorter": func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)-1], '\n')+1] },
+		"other":   func(b []byte) []byte { return bytes.Replace(b, []byte(`"salt"`), []byte(` "salt"`), 1) },
+	} {
+		fsys := clone(b.fsys)
+		v := newScan(t, fsys, b.options)
+		fsys[amendmentsFile].Data = change(fsys[amendmentsFile].Data)
+		var not *NotBundleError
+		for share := range int64(2) {
+			_, err := v.chainsOf(v.scanned, share, 2)
+			require.ErrorAs(t, err, &not, name)
+		}
+	}
+}
+
 // TestKeysAreBounded: records of signing keys are held in memory, in whichever
 // file they stand.
 func TestKeysAreBounded(t *testing.T) {
@@ -104,9 +126,7 @@ func TestKeysAreBounded(t *testing.T) {
 	b := sampleBundles()[0]
 	v, err := newVerifier(b.fsys, b.options, chunk)
 	require.NoError(t, err)
-	s := scanner{verifier: v, last: map[string]int64{}}
-	s.scan.dated = map[string]*dated{}
-	s.scan.owners = map[string]map[string]*entityHead{}
+	s := newScanner(v)
 	text := lineOf(b.fsys, keysFile, 1)
 	s.scan.keyBytes = maxKeys - int64(len(text))
 	require.NoError(t, s.taker(amendmentsFile)(1, text))

@@ -14,7 +14,7 @@ import (
 
 // chunk is how many bytes of amendments.jsonl are held at once. A longer file is
 // read several times, each time for another share of its entities.
-const chunk = 256 << 20
+const chunk = 64 << 20
 
 // verifier holds what is known of a bundle before its lines are read.
 type verifier struct {
