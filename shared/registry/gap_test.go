@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -56,20 +57,22 @@ func (y *shipyard) skill(t *testing.T, name string, axes ...float32) domain.ID {
 // foreign is the same registry for another governance agent.
 func (y *shipyard) foreign(t *testing.T, tenant string) *shipyard {
 	t.Helper()
-	w := &world{d: y.d, s: y.s, who: y.d.Principal(t, tenant, domain.Author, domain.Genesis)}
+	w := &world{d: y.d, s: y.s, who: y.d.Principal(t, tenant, domain.Author, domain.Genesis, domain.Governor)}
 	w.skill = w.create(t, skill("Own"))
 	w.industry = w.create(t, domain.Industry{Name: "Own"})
 	w.role = w.create(t, domain.JobRole{Name: "Own", RequiredSkills: []domain.ID{w.skill}, SeniorityLevel: "mid"})
 	return &shipyard{w, y.embedder}
 }
 
-// shared is a skill that every governance agent sees.
-func (y *shipyard) shared(t *testing.T, name string, axes ...float32) domain.ID {
+// shared is something that every governance agent sees.
+func (y *shipyard) shared(t *testing.T, f domain.Facts, axes ...float32) domain.ID {
 	t.Helper()
-	written, err := y.s.Create(t.Context(), request(y.who, ""), skill(name), domain.Settable{Visibility: domain.Public})
+	written, err := y.s.Create(t.Context(), request(y.who, ""), f, domain.Settable{Visibility: domain.Public})
 	require.NoError(t, err)
 	id := written.Entity.ID
-	y.means(t, id, axes...)
+	if axes != nil {
+		y.means(t, id, axes...)
+	}
 	_, err = y.amend(t, id, domain.MoveTo{To: domain.UnderReview})
 	require.NoError(t, err)
 	genesis := y.d.Principal(t, y.who.GovernanceAgent, domain.Genesis)
@@ -137,7 +140,7 @@ func TestSkillGap(t *testing.T) {
 	t.Parallel()
 	y := newShipyard(t)
 	weld, rivet := y.skill(t, "weld", 1, 0), y.skill(t, "rivet", .8, .6)
-	bolt, paint, mute := y.skill(t, "bolt", .6, .8), y.skill(t, "paint", 0, 0, 1), y.skill(t, "mute")
+	bolt, paint, mute := y.skill(t, "bolt", 1.2, 1.6), y.skill(t, "paint", 0, 0, 1), y.skill(t, "mute")
 	role := y.requires(t, "Shipwright", weld, rivet, mute)
 	other := y.requires(t, "Other", weld, bolt)
 	welds := y.can(t, "welds", weld, role)
@@ -233,7 +236,7 @@ func TestSkillGapAcrossTenants(t *testing.T) {
 	y := newShipyard(t)
 	board := y.foreign(t, "globex")
 	secret := board.skill(t, "secret", 1, 0)
-	open := board.shared(t, "open", .8, .6)
+	open := board.shared(t, skill("open"), .8, .6)
 	hers := board.can(t, "hers", secret, board.role)
 	role := y.requires(t, "Role", y.skill(t, "mine", .6, .8), open)
 	mine := y.can(t, "mine", y.skill(t, "else", 1, 0), role)
@@ -277,8 +280,27 @@ func TestSkillGapAcrossTenants(t *testing.T) {
 		_, err := y.s.SkillGap(t.Context(), y.who, q)
 		require.Equal(t, []string{name}, rulesOf(t, err), "one's own of another kind")
 	}
+	_, err = y.s.SkillGap(t.Context(), y.who, registry.GapQuestion{Role: role, Skills: []domain.ID{role}})
+	require.Equal(t, []string{"L1-AGENT-01 /skill_ids/0"}, rulesOf(t, err))
+
+	// Another's agent is a subject, and at hand, while it is shared.
+	lent := board.shared(t, domain.Agent{Name: "lent", SkillID: secret, JobRoleID: board.role, IndustryID: board.industry})
+	gap = y.gap(t, registry.GapQuestion{Role: role, Agent: lent})
+	require.Len(t, gap.Missing, 2)
+	require.Equal(t, []domain.ID{secret}, gapIDs(gap.Beyond))
+	require.Nil(t, gap.Beyond[0].Skill)
+	_, err = board.amend(t, lent, domain.MoveTo{To: domain.Archived, Reason: "over", At: domain.Time(time.Now())})
+	require.NoError(t, err)
+	_, err = y.s.SkillGap(t.Context(), y.who, registry.GapQuestion{Role: role, Agent: lent})
+	require.Equal(t, []string{"FORM-ID /agent_id"}, rulesOf(t, err), "not after that")
+
 	_, err = y.amend(t, mine, archive())
 	require.NoError(t, err)
+	dropped := y.skill(t, "dropped")
+	_, err = y.amend(t, dropped, archive())
+	require.NoError(t, err)
+	_, err = y.s.SkillGap(t.Context(), y.who, registry.GapQuestion{Role: role, Skills: []domain.ID{dropped}})
+	require.Equal(t, []string{"L1-AGENT-01 /skill_ids/0"}, rulesOf(t, err))
 	_, err = y.s.SkillGap(t.Context(), y.who, registry.GapQuestion{Role: role, Agent: mine})
 	require.Equal(t, []string{"FORM-ID /agent_id"}, rulesOf(t, err), "the archived lack nothing")
 }
