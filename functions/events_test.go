@@ -55,7 +55,7 @@ func TestUnannouncedIsSentLater(t *testing.T) {
 	sweep := func() answer { return sweeper.do(t, call{method: "POST", path: "/events/sequence", token: service}) }
 
 	a := sweep()
-	require.JSONEq(t, `{"events_sent":0,"idempotency_keys_deleted":0,"inbox_rows_deleted":0,
+	require.JSONEq(t, `{"events_sent":0,"idempotency_keys_deleted":0,"inbox_rows_deleted":0,"runs_asked_for":0,
 		"amendments_logged":6,"log_size":7,"checkpoint":1}`, string(a.body))
 	require.Equal(t, 1, k.count(t, "outbox"), "it is still its own process's to send")
 
@@ -66,7 +66,7 @@ func TestUnannouncedIsSentLater(t *testing.T) {
 	require.NotEmpty(t, failed.header.Get("Retry-After"))
 	require.Equal(t, 1, k.count(t, "outbox WHERE attempts = 1"))
 
-	const quiet = `{"events_sent":%d,"idempotency_keys_deleted":0,"inbox_rows_deleted":0,"amendments_logged":0,"log_size":7,"checkpoint":0}`
+	const quiet = `{"events_sent":%d,"idempotency_keys_deleted":0,"inbox_rows_deleted":0,"runs_asked_for":0,"amendments_logged":0,"log_size":7,"checkpoint":0}`
 	k.createTopic(t)
 	k.admin(t, due)
 	require.JSONEq(t, fmt.Sprintf(quiet, 1), string(sweep().body))
@@ -110,7 +110,7 @@ func TestSweepDeletesOnlyWhatIsOld(t *testing.T) {
 	k.admin(t, `UPDATE idempotency_key SET created_at = now() - interval '8 days' WHERE key = 'Old'`)
 	k.admin(t, `UPDATE inbox SET received_at = now() - interval '8 days' WHERE consumer = 'Old'`)
 	a := sweeper.do(t, call{method: "POST", path: "/events/sequence", token: serviceToken(t), body: `not even JSON`})
-	require.JSONEq(t, `{"events_sent":0,"idempotency_keys_deleted":1,"inbox_rows_deleted":1,
+	require.JSONEq(t, `{"events_sent":0,"idempotency_keys_deleted":1,"inbox_rows_deleted":1,"runs_asked_for":0,
 		"amendments_logged":7,"log_size":8,"checkpoint":1}`, string(a.body))
 	require.Equal(t, 1, k.count(t, "idempotency_key WHERE key = 'New'"))
 	require.Equal(t, 1, k.count(t, "inbox WHERE consumer = 'New'"))
