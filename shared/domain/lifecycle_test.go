@@ -27,8 +27,8 @@ var moves = []struct {
 	{"certified", "active", "moved", "architect", "agents", false},
 	{"certified", "under_review", "drifted", "guardian", "all", false},
 	{"active", "under_review", "drifted", "guardian", "all", false},
-	{"under_review", "certified", "moved", "governor", "", false}, // of a drifted entity only
-	{"under_review", "active", "moved", "governor", "", false},    // of a drifted entity only
+	{"under_review", "certified", "moved", "governor", "", false},        // of a drifted entity only
+	{"under_review", "active", "moved", "governor", "", false},           // of a drifted entity only
 	{"under_review", "certified", "reaffirmed", "governor", "all", true}, // by an enactment, carried out by the platform
 	{"under_review", "active", "reaffirmed", "governor", "all", true},
 	{"certified", "deprecated", "moved", "author+architect", "", true},

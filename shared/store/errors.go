@@ -56,6 +56,7 @@ var byConstraint = map[string]error{
 	"inbox_pkey":               ErrHandled,
 	"amendment_pkey":           ErrStale,
 	"drift_run_daily":          ErrAlready,
+	"drift_run_enactment_key":  ErrAlready,
 }
 
 // byState names what the database's own conditions mean (class PL is ours).
