@@ -91,11 +91,14 @@ func (w *sky) standings(t *testing.T) map[string]string {
 // carries everything that follows to its end.
 func (w *sky) enacted(t *testing.T) driftReport {
 	t.Helper()
+	id, err := uuid.NewV7()
+	require.NoError(t, err)
 	attributes := maps.Clone(w.messages()[0].Attributes)
-	attributes["type"], attributes["ce-type"], attributes["ce-id"] = drift.EventEnacted, drift.EventEnacted, uuid.NewString()
+	attributes["type"], attributes["ce-type"], attributes["ce-id"] = drift.EventEnacted, drift.EventEnacted, id.String()
 	before := len(as[page[driftReport]](t, w.drift.get(t, w.guardian, "/api/v1/drift/reports")).Items)
 	for range 2 {
-		require.Equal(t, http.StatusNoContent, w.drift.push(t, "/events/drift", w.messages()[0].Data, attributes).status)
+		a := w.drift.push(t, "/events/drift", w.messages()[0].Data, attributes)
+		require.Equal(t, http.StatusNoContent, a.status, "%s", a.body)
 	}
 	runs := as[page[driftReport]](t, w.drift.get(t, w.guardian, "/api/v1/drift/reports")).Items
 	require.Len(t, runs, before+1, "one run of an enactment")
@@ -201,7 +204,9 @@ func TestAConstitutionThatBreaksThreeOfFiveHundred(t *testing.T) {
 		require.Equal(t, "system/certify", last.Author)
 		require.Contains(t, back.Reason, "enactment 2")
 	}
-	require.Empty(t, w.audit(t, w.serve(t, auditRun, nil), w.Token(t, w.PlatformPrincipal(t, "auditor", domain.Auditor)), allOfIt).Findings)
+	audit := w.serve(t, auditRun, nil)
+	audit.sequence(t)
+	require.Empty(t, w.audit(t, audit, w.Token(t, w.PlatformPrincipal(t, "auditor", domain.Auditor)), allOfIt).Findings)
 }
 
 // enactedAgain is a run that somebody asks for under the same constitution.
