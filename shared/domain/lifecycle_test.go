@@ -124,6 +124,10 @@ func TestOnlyTheGovernorReactivatesWhatDrifted(t *testing.T) {
 	e.Governed.DriftDetector = &domain.Drift{PriorStatus: domain.Active}
 	_, err = domain.MoveTo{To: domain.Certified}.Apply(e)
 	requireCode(t, domain.CodeIllegalMove, err, "not the status it had")
+	for to, want := range map[domain.Status]bool{domain.Active: true, domain.Certified: false} {
+		_, moves := domain.FindMove(e, to, domain.ChangeReaffirmed)
+		require.Equal(t, want, moves, "an enactment gives back the status that it had, and no other")
+	}
 	next, err := domain.MoveTo{To: domain.Active}.Apply(e)
 	require.NoError(t, err)
 	require.Equal(t, domain.Aligned, next.Governed.AmendmentAlignment)
