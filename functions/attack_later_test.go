@@ -29,6 +29,15 @@ func (w *siege) onLikeness(string) []aim {
 	}}
 }
 
+// onReplay asks what would break under a constitution by which everything does.
+func onReplay(*siege, string) []aim {
+	return []aim{func(victim) call {
+		return call{method: "POST", path: "/api/v1/constitution/replay", body: fmt.Sprintf(`{"document":%s}`, breakingAll())}
+	}, func(victim) call {
+		return call{method: "POST", path: "/api/v1/constitution/replay?limit=1", body: `{"sha256":"` + strings.Repeat("0", 64) + `"}`}
+	}}
+}
+
 // onEmbedding: the vector of a text is the same whoever owns it.
 func (w *siege) onEmbedding(string) []aim {
 	return []aim{func(victim) call {

@@ -45,6 +45,7 @@ func attacks() map[string]func(w *siege, collection string) []aim {
 		"GET /api/v1/certify/queue":             onDocument("/api/v1/certify/queue"),
 		"GET /api/v1/certify/refusals":          onDocument("/api/v1/certify/refusals?limit=1&cursor=x"), // what one asked for oneself: TestRefusals
 		"GET /api/v1/certify/checklist":         onDocument("/api/v1/certify/checklist"),
+		"POST /api/v1/constitution/replay":      onReplay,
 		"POST /events/certify":                  pushedTo("/events/certify"),
 		"POST /events/manufacture":              pushedTo("/events/manufacture"),
 		"GET /log/checkpoint":                   onDocument("/log/checkpoint"),

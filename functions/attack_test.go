@@ -88,7 +88,7 @@ func newSiege(t *testing.T) *siege {
 	w.platform = &platform{kit: k, token: k.Token(t, p), at: map[string]*server{
 		skills: one, jobRoles: two, industries: two, teams: three, agents: three, "similar": finder,
 		"certify": judge, "/api/v1/certify/batch": judge, "/api/v1/certify/queue": judge, "/api/v1/certify/refusals": judge,
-		"/api/v1/certify/checklist": judge, "/events/certify": judge, "/events/manufacture": three,
+		"/api/v1/certify/checklist": judge, "/api/v1/constitution/replay": judge, "/events/certify": judge, "/events/manufacture": three,
 		"/api/v1/simulation/team": three, "/api/v1/simulation/skill-gap": three, "/api/v1/simulation/run": three,
 		"/api/v1/search": finder, "/api/v1/similar": finder, "/generate-embedding": finder, "/events/embed": finder,
 	}}

@@ -14,7 +14,7 @@ import (
 // domain.Permissions says what that needs. A route that makes
 // none reads; one that is no GET says so.
 func changes() map[string]string {
-	list := map[string]string{"assignTeam": domain.ChangeAssigned, "similarToText": "", "simulateTeam": "", "simulateSkillGap": "", "runSimulation": "", "certifyAll": domain.ChangeCertified, "createExport": "", "runAudit": "", "runDrift": ""}
+	list := map[string]string{"assignTeam": domain.ChangeAssigned, "similarToText": "", "simulateTeam": "", "simulateSkillGap": "", "runSimulation": "", "certifyAll": domain.ChangeCertified, "createExport": "", "runAudit": "", "runDrift": "", "replayConstitution": ""}
 	for one, many := range map[string]string{
 		"Skill": "Skills", "JobRole": "JobRoles", "Industry": "Industries", "Team": "Teams", "Agent": "Agents",
 	} {
@@ -52,7 +52,9 @@ lacks one gets 403. What a caller may not even see answers 404 before any of thi
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", p.Change, what, joined(p.Needs), bySystem(p.System))
 	}
 	b.WriteString(`
-The governor's two moves hold only for a drifted entity that goes back to the status it had;
+The governor's moves to certified and to active hold only for a drifted entity that goes back
+to the status it had; as reaffirmed, the platform makes them for what drifted only because of
+a constitution that the governor withdrew by putting an earlier one in force again;
 a move to the status that an entity has, only for one that requires review: the decision.
 An auditor reads; no change asks for that authority.
 
@@ -110,6 +112,9 @@ func needsOf(r Route) string {
 	}
 	if r.Operation == "runDrift" {
 		return "guardian, governor or operator, as the scope does"
+	}
+	if r.Operation == "replayConstitution" {
+		return "nothing more for one's own; for everybody's genesis, architect, guardian, governor or operator"
 	}
 	if strings.Contains(r.Pattern, " /api/v1/audit/") {
 		return "as the scope does"

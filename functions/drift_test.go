@@ -190,17 +190,12 @@ func TestDriftOfCertifications(t *testing.T) {
 	require.Equal(t, "aligned", w.look(t, skills, expired).Alignment)
 }
 
-// fallen is a state that no rule lets pass, as only another constitution would.
-type fallen struct{}
-
-func (fallen) Name() string                           { return domain.ChangeDrifted }
-func (fallen) Needs(domain.Entity) []domain.Authority { return []domain.Authority{domain.Guardian} }
-
-func (fallen) Apply(e domain.Entity) (domain.Entity, error) {
-	f := e.Facts.(domain.Skill)
-	f.Description = " "
-	e.Facts = f
-	return e, nil
+// numbered wants a name that ends in a number from 1 on.
+func numbered(c *domain.Constitution) {
+	c.Rules = append(c.Rules, domain.Rule{
+		ID: "L2-SKILL-NUMBERED", Kinds: []string{"skill"}, Text: "A skill's name ends in a number.", Remediation: "Give it one.",
+		Check: &domain.Check{Field: "/name", Pattern: "[1-9]$"},
+	})
 }
 
 // TestDriftOfTheConstitution: what was last amended under another constitution is
@@ -217,15 +212,8 @@ func TestDriftOfTheConstitution(t *testing.T) {
 		ids = append(ids, id)
 	}
 	draft := w.create(t, skills, plain("Draft")).ID
-	service, db := w.driftService(t)
-	heads, err := db.Heads(t.Context(), "", []domain.ID{domain.ID(ids[0]), domain.ID(draft)})
-	require.NoError(t, err)
-	law, err := service.Law(t.Context())
-	require.NoError(t, err)
-	for _, e := range heads {
-		require.NoError(t, service.Record(t.Context(), registry.Request{Who: registry.System("test")}, law, []registry.Found{{Entity: e, Change: fallen{}}}, nil))
-	}
-	w.tamper(t, `UPDATE entity SET constitution_hash = sha256('another') WHERE entity_type = 'skill'`)
+	w.Enact(t, harness.Amended(t, numbered))
+	w.deliver(t, w.serve(t, embedder, nil), "/events/embed", ".created") // records under it, and judges nothing
 	r := w.run(t, w.guardian, allOfIt)
 	require.ElementsMatch(t, []string{ids[0], draft}, r.of(drift.ReasonShort))
 	require.EqualValues(t, 3, r.Figures[drift.FigureReaffirm])

@@ -70,6 +70,7 @@ func Routes() []Route {
 			{"GET /api/v1/certify/queue", certifier, Bearer, "listCertifyQueue", 0},
 			{"GET /api/v1/certify/refusals", certifier, Bearer, "listRefusals", 0},
 			{"GET /api/v1/certify/checklist", certifier, Bearer, "readChecklist", 0},
+			{"POST /api/v1/constitution/replay", certifier, Bearer, "replayConstitution", web.LimitBody},
 			{"GET " + agents + "/{id}/manufacture", birthAgent, Bearer, "getAgentManufacture", 0},
 			{"POST /api/v1/simulation/team", birthAgent, Bearer, "simulateTeam", web.LimitBody},
 			{"POST /api/v1/simulation/skill-gap", birthAgent, Bearer, "simulateSkillGap", web.LimitBody},

@@ -59,6 +59,7 @@ locals {
     audit               = { function = "audit-run", route = "audit", types = ["plant.audit.continued"] }
     certify-reaffirm    = { function = "certify", route = "certify", types = ["plant.reaffirmation.due"] }
     drift               = { function = "drift-check", route = "drift", types = ["plant.drift."] }
+    drift-enacted       = { function = "drift-check", route = "drift", types = ["plant.constitution.enacted"] }
     drift-tampered = {
       function = "drift-check", route = "drift"
       types    = [for k in concat(local.kinds, ["entity"]) : "plant.${k}.tampered"]

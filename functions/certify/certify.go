@@ -26,6 +26,7 @@ func (s Service) Handlers() map[string]http.Handler {
 		"listCertifyQueue":         s.queue(),
 		"listRefusals":             s.refusals(),
 		"certifyEvent":             event.Handler(consumer, s.handle, s.Dead),
+		"replayConstitution":       web.Endpoint(decodeReplay, s.replay),
 		"readChecklist":            web.Endpoint(decodeNothing, checklist),
 		"certifySkill":             s.decide(domain.KindSkill, "certifySkill"),
 		"certifyJobRole":           s.decide(domain.KindJobRole, "certifyJobRole"),

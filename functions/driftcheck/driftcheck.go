@@ -303,7 +303,8 @@ func (s Service) look(ctx context.Context, in lookAt) (Report, error) {
 }
 
 // events takes the clock's call, which has no body and begins the daily run, and
-// Pub/Sub's: the next part of a run, and what an audit found tampered with.
+// Pub/Sub's: the next part of a run, that another constitution came into force, and what
+// an audit found tampered with.
 func (s Service) events() http.Handler {
 	pushed := event.Handler(consumer, s.handle, s.Dead)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -323,6 +324,8 @@ func (s Service) handle(ctx context.Context, e event.Event) error {
 	switch {
 	case e.Type == drift.EventContinued:
 		return s.Checker.Continue(ctx, e.Data.EntityID)
+	case e.Type == drift.EventEnacted:
+		return s.Checker.Enacted(ctx)
 	case strings.HasSuffix(e.Type, ".tampered"):
 		err := s.Checker.Mark(ctx, e.ID, e.RequestID, domain.ID(e.Data.EntityID))
 		if errors.Is(err, registry.ErrUnsignable) {

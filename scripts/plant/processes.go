@@ -143,6 +143,7 @@ func (s *stack) subscriptions() []pubsub.Subscription {
 		push("audit-run", "audit-run", "/events/audit", `attributes.type="plant.audit.continued"`),
 		push("certify-reaffirm", "certify", "/events/certify", `attributes.type="plant.reaffirmation.due"`),
 		push("drift", "drift-check", "/events/drift", `attributes.type="plant.drift.continued"`),
+		push("drift-enacted", "drift-check", "/events/drift", `attributes.type="plant.constitution.enacted"`),
 		push("drift-tampered", "drift-check", "/events/drift", everyKind("tampered")+` OR attributes.type="plant.entity.tampered"`),
 		{Name: deadSubscription, Topic: deadTopic},
 	}

@@ -3,6 +3,7 @@ package audit
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
@@ -130,7 +131,7 @@ func (x *examination) state(e ledger.Entry) {
 	}
 	law := x.rules[r.Constitution]
 	for _, v := range law.Validate(entity, domain.Known{}) {
-		if notes(r.Change) || !entity.Living() {
+		if slices.Contains(domain.Notes(), r.Change) || !entity.Living() {
 			break // it took note of what may have been broken already
 		}
 		x.add(ReasonRuleViolated, r.Seq, v.Rule, v.Field)
@@ -142,17 +143,6 @@ func (x *examination) state(e ledger.Entry) {
 		if o.Rule == domain.RuleOwnership && !o.Passed {
 			x.add(ReasonRuleViolated, r.Seq, o.Rule, o.Message)
 		}
-	}
-}
-
-// notes reports whether a change only takes note of an entity: it is recorded
-// whatever the entity breaks. See registry's judged.
-func notes(change string) bool {
-	switch change {
-	case domain.ChangeEmbedded, domain.ChangeDrifted, domain.ChangeReattested, domain.ChangeErased, domain.ChangeRejected, domain.ChangeDecertified:
-		return true
-	default:
-		return false
 	}
 }
 

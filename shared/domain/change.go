@@ -29,6 +29,12 @@ const (
 	ChangeEnacted     = "enacted"
 )
 
+// Notes are the changes that only take note of an entity, or take from it: they are
+// recorded whatever it breaks. Every other one passed the rules in force, and says so.
+func Notes() []string {
+	return []string{ChangeEmbedded, ChangeDrifted, ChangeReattested, ChangeErased, ChangeRejected, ChangeDecertified}
+}
+
 // Change is one thing that can happen to an entity. Apply is pure: it yields
 // the next state or refuses; the lifecycle lives there.
 type Change interface {
@@ -180,14 +186,18 @@ func (RequireReview) Needs(Entity) []Authority { return []Authority{Guardian} }
 
 // Apply implements Change.
 func (c RequireReview) Apply(e Entity) (Entity, error) {
-	next := e
+	next, d := e, e.detector()
 	if e.Governed.AmendmentAlignment != Drifted { // that is the governor's already
 		next.Governed.AmendmentAlignment = RequiresReview
 	}
 	next.Governed.StatusReason = c.Because
+	if d.Constitution != "" && d.PriorAlignment == Aligned { // it stays to be reviewed without that one
+		d.PriorAlignment = RequiresReview
+	}
 	if !c.Tampering.IsZero() {
-		d := e.detector()
 		d.TamperingFoundAt = c.Tampering
+	}
+	if d != e.detector() {
 		next.Governed.DriftDetector = &d
 	}
 	return next, nil

@@ -122,12 +122,16 @@ type Certification struct {
 // stored with the fresh embedding, in millionths, 0 to 1,000,000; nil where no
 // vector had drifted.
 type Drift struct {
-	StabilityPPM     *int64 `json:"stability_ppm,omitzero"`
-	ModelID          string `json:"model_id,omitempty"`
-	CheckedAt        Time   `json:"checked_at,omitzero"`
-	RegeneratedAt    Time   `json:"regenerated_at,omitzero"`
-	PriorStatus      Status `json:"prior_status,omitempty"`
-	TamperingFoundAt Time   `json:"tampering_found_at,omitzero"` // until the governor decides
+	StabilityPPM  *int64 `json:"stability_ppm,omitzero"`
+	ModelID       string `json:"model_id,omitempty"`
+	CheckedAt     Time   `json:"checked_at,omitzero"`
+	RegeneratedAt Time   `json:"regenerated_at,omitzero"`
+	PriorStatus   Status `json:"prior_status,omitempty"`
+	// Constitution is the hash of the one that it falls short of, until it is judged
+	// again; PriorAlignment what the alignment was before.
+	Constitution     string    `json:"constitution,omitempty"`
+	PriorAlignment   Alignment `json:"prior_alignment,omitempty"`
+	TamperingFoundAt Time      `json:"tampering_found_at,omitzero"` // until the governor decides
 }
 
 // Embedding names the vector that stands for an entity's text: never the

@@ -46,6 +46,8 @@ func Moves() []Move {
 		{Active, UnderReview, ChangeDrifted, []Authority{Guardian}, always, false},
 		{UnderReview, Certified, ChangeMoved, []Authority{Governor}, never, false},
 		{UnderReview, Active, ChangeMoved, []Authority{Governor}, never, false},
+		{UnderReview, Certified, ChangeReaffirmed, []Authority{Governor}, always, true},
+		{UnderReview, Active, ChangeReaffirmed, []Authority{Governor}, always, true},
 		{Certified, Deprecated, ChangeMoved, []Authority{Author, Architect}, never, true},
 		{Active, Deprecated, ChangeMoved, []Authority{Author, Architect}, never, true},
 		{Draft, Archived, ChangeMoved, []Authority{Author}, never, false},
@@ -62,15 +64,15 @@ func Moves() []Move {
 }
 
 // FindMove returns the table's row for a change of status, if there is one.
-// The governor's two reactivations hold only for a drifted entity that goes
-// back to the status it had; a move to the status that an entity has, only for one
+// The governor's reactivations, by a move or by an enactment that the platform carries
+// out, hold only for a drifted entity that goes back to the status it had; a move to the status that an entity has, only for one
 // that requires review: it is the governor's decision about it.
 func FindMove(e Entity, to Status, change string) (Move, bool) {
 	for _, m := range Moves() {
 		if m.From != e.Governed.Status || m.To != to || m.Change != change {
 			continue
 		}
-		if m.From == UnderReview && (to == Certified || to == Active) && change == ChangeMoved && !reactivates(e, to) {
+		if m.From == UnderReview && (to == Certified || to == Active) && change != ChangeCertified && !reactivates(e, to) {
 			continue
 		}
 		if m.From == m.To && e.Governed.AmendmentAlignment != RequiresReview {

@@ -27,8 +27,10 @@ var moves = []struct {
 	{"certified", "active", "moved", "architect", "agents", false},
 	{"certified", "under_review", "drifted", "guardian", "all", false},
 	{"active", "under_review", "drifted", "guardian", "all", false},
-	{"under_review", "certified", "moved", "governor", "", false}, // of a drifted entity only
-	{"under_review", "active", "moved", "governor", "", false},    // of a drifted entity only
+	{"under_review", "certified", "moved", "governor", "", false},        // of a drifted entity only
+	{"under_review", "active", "moved", "governor", "", false},           // of a drifted entity only
+	{"under_review", "certified", "reaffirmed", "governor", "all", true}, // by an enactment, carried out by the platform
+	{"under_review", "active", "reaffirmed", "governor", "all", true},
 	{"certified", "deprecated", "moved", "author+architect", "", true},
 	{"active", "deprecated", "moved", "author+architect", "", true},
 	{"draft", "archived", "moved", "author", "", false},
@@ -122,6 +124,10 @@ func TestOnlyTheGovernorReactivatesWhatDrifted(t *testing.T) {
 	e.Governed.DriftDetector = &domain.Drift{PriorStatus: domain.Active}
 	_, err = domain.MoveTo{To: domain.Certified}.Apply(e)
 	requireCode(t, domain.CodeIllegalMove, err, "not the status it had")
+	for to, want := range map[domain.Status]bool{domain.Active: true, domain.Certified: false} {
+		_, moves := domain.FindMove(e, to, domain.ChangeReaffirmed)
+		require.Equal(t, want, moves, "an enactment gives back the status that it had, and no other")
+	}
 	next, err := domain.MoveTo{To: domain.Active}.Apply(e)
 	require.NoError(t, err)
 	require.Equal(t, domain.Aligned, next.Governed.AmendmentAlignment)

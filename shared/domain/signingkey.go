@@ -152,13 +152,17 @@ func (c Reattest) Apply(e Entity) (Entity, error) {
 }
 
 // Settled returns the state after a change without what only the amendment of
-// another change says: lists of earlier amendments stand in one state alone.
+// another change says: lists of earlier amendments stand in one state alone, and what
+// passed the rules in force falls short of none.
 func (e Entity) Settled(change string) Entity {
 	if change != ChangeReattested {
 		e.Governed.Reattests = nil
 	}
 	if change != ChangeErased {
 		e.Governed.ErasedSeqs = nil
+	}
+	if !slices.Contains(Notes(), change) {
+		return e.judged()
 	}
 	return e
 }

@@ -5,6 +5,7 @@
 package drift
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -37,8 +38,9 @@ const (
 	System              = "system" // under which the platform's own figures are
 	EventContinued      = "plant.drift.continued"
 	EventReaffirm       = "plant.reaffirmation.due"
-	chunk               = 128 // entities at once: some seconds' work at most
-	staleTries          = 3   // of a chunk that somebody's change overtook
+	EventEnacted        = "plant.constitution.enacted" // the registry's, of the amendment that says so
+	chunk               = 128                          // entities at once: some seconds' work at most
+	staleTries          = 3                            // of a chunk that somebody's change overtook
 	endingWithin        = 30 * 24 * time.Hour
 	stalledFor          = time.Hour
 	undecidedFor        = 72 * time.Hour
@@ -64,13 +66,14 @@ type Checker struct {
 	Letters func(context.Context) (int64, error)
 }
 
-// Start begins a run, which somebody of a tenant asked for.
+// Start begins a run, which somebody of a tenant asked for. It begins where its phase
+// says; none: with the first.
 func (c *Checker) Start(ctx context.Context, r store.DriftRun, tenant string) (store.DriftRun, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return r, err
 	}
-	r.ID, r.Phase = id.String(), store.PhaseVectors
+	r.ID, r.Phase = id.String(), cmp.Or(r.Phase, store.PhaseVectors)
 	next, err := c.next(r.ID)
 	if err != nil {
 		return r, err
@@ -101,6 +104,26 @@ func (c *Checker) Daily(ctx context.Context) error {
 		return err
 	}
 	return c.Continue(ctx, open.ID)
+}
+
+// Enacted begins the run of the newest enactment, or goes on with it: everything is
+// judged by what came into force, and what follows from that is seen to at once. What
+// the last enactment would change, the newest one's run changes; so it is with an event
+// that comes late.
+func (c *Checker) Enacted(ctx context.Context) error {
+	e, err := c.DB.InForce(ctx)
+	if err != nil || e.N == 0 {
+		return err // what a deployment is founded on changes nothing
+	}
+	_, err = c.Start(ctx, store.DriftRun{Phase: store.PhaseConstitution, Enactment: &e.N}, "")
+	if !errors.Is(err, store.ErrAlready) {
+		return err
+	}
+	run, err := c.DB.EnactmentRun(ctx, e.N)
+	if err != nil || run.Phase == store.PhaseDone {
+		return err
+	}
+	return c.Continue(ctx, run.ID)
 }
 
 // Continue works on a run until it is done or the time is up; then the rest comes

@@ -63,11 +63,7 @@ func (s *Service) commit(ctx context.Context, req Request, p plan, also ...plan)
 // an entity, or takes it out of use, is not refused for a rule that it breaks
 // already.
 func judged(law domain.Constitution, p plan) []domain.Violation {
-	switch p.change {
-	case domain.ChangeEmbedded, domain.ChangeDrifted, domain.ChangeReattested:
-		return nil
-	}
-	if !p.after.Living() {
+	if slices.Contains(domain.Notes(), p.change) || !p.after.Living() {
 		return nil
 	}
 	return law.Validate(p.after, domain.Known{})

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/dlai-sd/plant/shared/domain"
-	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/store"
 )
 
@@ -70,42 +69,10 @@ func Reconsider(law domain.Constitution, list []domain.Entity, now time.Time) (p
 		reason := []rune("It no longer passes the constitution in force. " + strings.Join(rules, "; "))
 		short = append(short, Found{Entity: e, Change: domain.FallShort{
 			Because: string(reason[:min(len(reason), domain.MaxReason)]), At: domain.Time(now.UTC().Truncate(time.Microsecond)),
+			Constitution: law.Hash(),
 		}})
 	}
 	return pass, short
-}
-
-// Reaffirm says again, under one signature, that what passes the rules in force is as
-// it should be: the first of those behind an id whose last amendment is under another
-// constitution, as many as a signature covers. It judges them itself: who asked is
-// not believed. The receipt of req stands in the same transaction.
-func (c *Certifier) Reaffirm(ctx context.Context, req Request, behind domain.ID) error {
-	return c.once(ctx, req, func() (bool, error) {
-		law, err := c.service.law.Refresh(ctx)
-		if err != nil {
-			return false, err
-		}
-		req := req
-		req.law = law
-		list, err := c.service.db.OutdatedFor(ctx, behind, ledger.MaxBatch, law.Sum())
-		if err != nil {
-			return false, err
-		}
-		pass, _ := Reconsider(law, list, time.Now())
-		plans := make([]plan, len(pass))
-		for i, e := range pass {
-			next, err := domain.Reaffirm{}.Apply(e)
-			if err != nil {
-				return false, err
-			}
-			plans[i] = plan{before: &e, after: next, change: domain.ChangeReaffirmed}
-		}
-		if len(plans) == 0 {
-			return false, nil
-		}
-		_, err = c.service.append(ctx, req, store.Write{Tenant: req.tenant(), Receipt: req.Receipt}, plans, nil)
-		return true, err
-	})
 }
 
 // ErrUnsignable says that tampering reached the end of an entity's chain, so that

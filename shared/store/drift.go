@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"time"
 
@@ -24,13 +25,14 @@ const (
 type DriftRun struct {
 	ID              string
 	GovernanceAgent string // whose it is; "": the platform's
-	Principal       string // "": the daily one
+	Principal       string // "": the daily one, or an enactment's
 	Phase           string
 	Position        string
 	StartedAt       time.Time
 	UpdatedAt       time.Time
 	FinishedAt      *time.Time
 	Figures         map[string]int64 // as far as the reader sees them, summed
+	Enactment       *int64           // that it carries out; nil: it is no enactment's
 }
 
 // DriftFinding is something about an entity that its owner should know.
@@ -71,19 +73,19 @@ func queueStep(b *pgx.Batch, s *Step) {
 	queueEvents(b, s.Events)
 }
 
-// ErrAlready says that the daily run of this day exists.
-var ErrAlready = errors.New("there is a run of this day")
+// ErrAlready says that the daily run of this day, or the one of an enactment, exists.
+var ErrAlready = errors.New("there is a run of this day, or of this enactment")
 
 // AddDriftRun begins a run, together with the event that brings its first chunk. A
 // principal of the tenant who asks for it must exist and be enabled. A second daily
-// run of a day is ErrAlready.
+// run of a day, or of an enactment, is ErrAlready.
 func (db *DB) AddDriftRun(ctx context.Context, tenant string, r DriftRun, next Event) error {
 	var b pgx.Batch
 	if r.Principal != "" {
 		b.Queue(`SELECT public.require_principal($1, $2)`, r.Principal, tenant)
 	}
-	b.Queue(`INSERT INTO public.drift_run (id, governance_agent_id, principal_id, phase)
-		VALUES ($1, nullif($2, ''), nullif($3, '')::uuid, $4)`, r.ID, r.GovernanceAgent, r.Principal, r.Phase)
+	b.Queue(`INSERT INTO public.drift_run (id, governance_agent_id, principal_id, phase, enactment)
+		VALUES ($1, nullif($2, ''), nullif($3, '')::uuid, $4, $5)`, r.ID, r.GovernanceAgent, r.Principal, r.Phase, r.Enactment)
 	queueEvents(&b, []Event{next})
 	return db.send(ctx, &b)
 }
@@ -91,7 +93,7 @@ func (db *DB) AddDriftRun(ctx context.Context, tenant string, r DriftRun, next E
 const selectDriftRuns = `
 SELECT r.id::text, coalesce(r.governance_agent_id, ''), coalesce(r.principal_id::text, ''), r.phase, r.position, r.started_at, r.updated_at,
 	r.finished_at, (SELECT coalesce(jsonb_object_agg(f.figure, f.n), '{}') FROM (SELECT p.figure, sum(p.n) AS n
-		FROM public.drift_report p WHERE p.run_id = r.id GROUP BY p.figure) f)
+		FROM public.drift_report p WHERE p.run_id = r.id GROUP BY p.figure) f), r.enactment
 FROM public.drift_run r `
 
 // DriftRuns returns up to limit runs before an id ("": the newest), newest first, as
@@ -107,8 +109,13 @@ func (db *DB) DriftRun(ctx context.Context, tenant, id string) (DriftRun, error)
 
 // OpenDriftRun returns today's daily run if it has not ended; ErrNotFound if it has.
 func (db *DB) OpenDriftRun(ctx context.Context) (DriftRun, error) {
-	return onlyRun(db.driftRuns(ctx, "", `WHERE r.principal_id IS NULL AND r.finished_at IS NULL
+	return onlyRun(db.driftRuns(ctx, "", `WHERE r.principal_id IS NULL AND r.enactment IS NULL AND r.finished_at IS NULL
 		AND (r.started_at AT TIME ZONE 'UTC')::date = (now() AT TIME ZONE 'UTC')::date`))
+}
+
+// EnactmentRun returns the run of an enactment; ErrNotFound if there is none.
+func (db *DB) EnactmentRun(ctx context.Context, n int64) (DriftRun, error) {
+	return onlyRun(db.driftRuns(ctx, "", `WHERE r.enactment = $1`, n))
 }
 
 func onlyRun(list []DriftRun, err error) (DriftRun, error) {
@@ -177,9 +184,16 @@ func (db *DB) EmbeddedBehind(ctx context.Context, owner, after string, limit int
 	return db.candidates(ctx, `e.embedding IS NOT NULL`, after, limit, owner)
 }
 
-// OutdatedBehind returns those whose last amendment is not under this constitution.
+// outdated is the condition that an entity was last judged by another constitution than
+// the one whose hash follows: by the one that it was found to fall short of, or else by
+// that of its last amendment that passed one. A vector and a mark are recorded under the
+// constitution of their day without anybody's judging the entity.
+const outdated = `coalesce(e.drift_detector ->> 'constitution', (SELECT encode(j.constitution, 'hex') FROM public.amendment j
+	WHERE j.entity_id = e.id AND NOT j.change = ANY ($4::text[]) ORDER BY j.seq DESC LIMIT 1)) IS DISTINCT FROM `
+
+// OutdatedBehind returns those who were last judged by another constitution than this.
 func (db *DB) OutdatedBehind(ctx context.Context, owner, after string, limit int, law [32]byte) ([]Candidate, error) {
-	return db.candidates(ctx, `e.constitution_hash <> $4`, after, limit, owner, law[:])
+	return db.candidates(ctx, outdated+`$5`, after, limit, owner, domain.Notes(), hex.EncodeToString(law[:]))
 }
 
 // EndingBehind returns those that are certified until a moment, or not so long.
@@ -294,30 +308,4 @@ func (db *DB) Tail(ctx context.Context, id domain.ID) (Tail, error) {
 	b.Queue(`SELECT coalesce(max(amendment), 0) FROM public.log_places(ARRAY[$1]::uuid[])`, string(id)).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&t.Logged) })
 	return t, db.send(ctx, &b)
-}
-
-// OutdatedFor returns up to limit sound entities of all tenants behind an id whose last
-// amendment is not under this constitution, as a role reads them that knows no vectors.
-func (db *DB) OutdatedFor(ctx context.Context, after domain.ID, limit int, law [32]byte) ([]domain.Entity, error) {
-	var b pgx.Batch
-	var list []domain.Entity
-	b.Queue(`SELECT `+headColumns+`, o.salt, a.state_hash FROM public.entity e
-		JOIN public.amendment a ON a.entity_id = e.id AND a.seq = e.version AND a.hash = e.version_hash
-	AND a.governance_agent_id = e.governance_agent_id AND a.entity_type = e.entity_type
-		JOIN public.opening o ON o.entity_id = a.entity_id AND o.seq = a.seq
-		WHERE e.entity_type IN ('skill', 'job_role', 'team', 'agent', 'industry') AND e.deleted_at IS NULL
-			AND e.id > $1 AND e.constitution_hash <> $3 ORDER BY e.id LIMIT $2`, string(after), limit, law[:]).Query(func(rows pgx.Rows) error {
-		var salt, stateHash []byte
-		return eachListed(rows, func(l Listed) {
-			state, err := l.Entity.State()
-			if err != nil {
-				return
-			}
-			text := string(state)
-			if _, sound := signedState(l.Entity.Kind(), l.Entity.ID, l.Entity.GovernanceAgentID, &text, salt, stateHash); sound {
-				list = append(list, l.Entity)
-			}
-		}, &salt, &stateHash)
-	})
-	return list, db.send(ctx, &b)
 }

@@ -58,6 +58,7 @@ var byConstraint = map[string]error{
 	"amendment_pkey":           ErrStale,
 	"drift_run_daily":          ErrAlready,
 	"hold_change_reason_check": ErrReason,
+	"drift_run_enactment_key":  ErrAlready,
 }
 
 // byState names what the database's own conditions mean (class PL is ours).

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dlai-sd/plant/shared/domain"
+)
+
+// Judgeable is what is to be judged of an entity. Sound says that its newest state is
+// the one whose hash was signed; else Entity has no more than its identity.
+type Judgeable struct {
+	Entity domain.Entity
+	Kind   domain.Kind
+	Sound  bool
+}
+
+const selectJudgeable = `
+SELECT e.id, e.entity_type, e.governance_agent_id, e.version, e.version_hash, e.etag_hash, e.constitution_hash,
+	e.created_at, coalesce(a.recorded_at, e.updated_at), a.state_hash, o.salt, o.state
+FROM public.entity e
+LEFT JOIN public.amendment a ON a.entity_id = e.id AND a.seq = e.version AND a.hash = e.version_hash
+	AND a.governance_agent_id = e.governance_agent_id AND a.entity_type = e.entity_type
+LEFT JOIN public.opening o ON o.entity_id = a.entity_id AND o.seq = a.seq
+WHERE e.entity_type IN ('skill', 'job_role', 'team', 'agent', 'industry') AND e.deleted_at IS NULL
+	AND e.id > $1 AND `
+
+const (
+	ofEverybody = `$3 = ''`
+	ofOwner     = `e.governance_agent_id = $3`
+)
+
+// OutdatedFor returns up to limit sound entities of all tenants behind an id that were
+// last judged by another constitution than this, as a role reads them that knows no
+// vectors.
+func (db *DB) OutdatedFor(ctx context.Context, after domain.ID, limit int, law [32]byte) ([]domain.Entity, error) {
+	list, err := db.judgeable(ctx, "", ofEverybody+` AND `+outdated+`$5`, after, limit, "", domain.Notes(), hex.EncodeToString(law[:]))
+	var sound []domain.Entity
+	for _, one := range list {
+		if one.Sound {
+			sound = append(sound, one.Entity)
+		}
+	}
+	return sound, err
+}
+
+// LivingBehind returns up to limit living entities that an owner has ("": everybody)
+// behind an id, in the order of their ids, as a tenant may see them.
+func (db *DB) LivingBehind(ctx context.Context, tenant, owner string, after domain.ID, limit int) ([]Judgeable, error) {
+	whose := ofOwner
+	if owner == "" {
+		whose = ofEverybody
+	}
+	return db.judgeable(ctx, tenant, whose, after, limit, owner)
+}
+
+func (db *DB) judgeable(ctx context.Context, tenant, condition string, after domain.ID, limit int, more ...any) (list []Judgeable, err error) {
+	if after == "" {
+		after = "00000000-0000-0000-0000-000000000000"
+	}
+	var b pgx.Batch
+	asTenant(&b, tenant)
+	b.Queue(selectJudgeable+condition+` ORDER BY e.id LIMIT $2`, append([]any{string(after), limit}, more...)...).Query(func(rows pgx.Rows) error {
+		var err error
+		list, err = pgx.CollectRows(rows, scanJudgeable)
+		return err
+	})
+	return list, db.send(ctx, &b)
+}
+
+func scanJudgeable(row pgx.CollectableRow) (Judgeable, error) {
+	var one Judgeable
+	var id domain.ID
+	var owner string
+	var head domain.Head
+	var hash, etag, law, stateHash, salt []byte
+	var state *string
+	if err := row.Scan(&id, &one.Kind, &owner, &head.Version, &hash, &etag, &law, &head.CreatedAt, &head.UpdatedAt,
+		&stateHash, &salt, &state); err != nil {
+		return one, err
+	}
+	copy(head.Hash[:], hash)
+	copy(head.ETag[:], etag)
+	copy(head.Constitution[:], law)
+	one.Entity, one.Sound = signedState(one.Kind, id, owner, state, salt, stateHash)
+	one.Entity.Head = head
+	return one, nil
+}
+
+// Return is the newest enactment, where it put a constitution in force again.
+type Return struct {
+	N         int64
+	At        time.Time
+	Proposal  domain.ID // whose `enacted` amendment it was, with its seq and author
+	Seq       int64
+	Author    string
+	Withdrawn []string // hashes of those in force since it was before; none: it never was
+}
+
+const selectReturn = `
+WITH now AS (SELECT n, sha256, enacted_at, entity_id, seq FROM public.enactment ORDER BY n DESC LIMIT 1)
+SELECT now.n, now.enacted_at, coalesce(now.entity_id::text, ''), coalesce(now.seq, 0), coalesce(a.author, ''),
+	ARRAY(SELECT DISTINCT encode(w.sha256, 'hex') FROM public.enactment w
+		WHERE w.n < now.n AND w.sha256 <> now.sha256
+			AND w.n > (SELECT max(b.n) FROM public.enactment b WHERE b.sha256 = now.sha256 AND b.n < now.n))
+FROM now LEFT JOIN public.amendment a USING (entity_id, seq) WHERE now.sha256 = $1`
+
+// Return says what the enactment of the constitution in force withdrew. If another one
+// is in force meanwhile, it withdrew nothing.
+func (db *DB) Return(ctx context.Context, law [32]byte) (Return, error) {
+	var r Return
+	var b pgx.Batch
+	asTenant(&b, "")
+	b.Queue(selectReturn, law[:]).Query(func(rows pgx.Rows) error {
+		_, err := pgx.ForEachRow(rows, []any{&r.N, &r.At, &r.Proposal, &r.Seq, &r.Author, &r.Withdrawn}, func() error { return nil })
+		return err
+	})
+	return r, db.send(ctx, &b)
+}
+
+// ConstitutionDocument returns a constitution that the ledger knows by its hash;
+// ErrNotFound if it knows none.
+func (db *DB) ConstitutionDocument(ctx context.Context, sum [32]byte) ([]byte, error) {
+	var b pgx.Batch
+	var document string
+	b.Queue(`SELECT document FROM public.constitution WHERE sha256 = $1`, sum[:]).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&document) })
+	err := db.send(ctx, &b)
+	return []byte(document), err
+}
