@@ -191,12 +191,12 @@ func (w *watch) ask(ctx context.Context, method, path, body string) ([]byte, err
 
 // insist asks until there is an answer.
 func (w *watch) insist(ctx context.Context, method, path, body string) (answer []byte, err error) {
-	for err = ctx.Err(); ctx.Err() == nil; pause(ctx, 20*time.Millisecond) {
-		if answer, err = w.ask(ctx, method, path, body); err == nil {
-			return answer, nil
+	for {
+		if answer, err = w.ask(ctx, method, path, body); err == nil || ctx.Err() != nil {
+			return answer, err
 		}
+		pause(ctx, 20*time.Millisecond)
 	}
-	return nil, err
 }
 
 type standing struct {
@@ -234,7 +234,7 @@ func (w *watch) exportUntil(ctx context.Context, t *testing.T, decide *rand.Rand
 			continue
 		}
 		if err := w.verifyBundle(t, body); err != nil {
-			t.Errorf("export %s: %v", made.ID, err)
+			t.Errorf("export %s, %d bytes (%.60q … %.60q): %v", made.ID, len(body), body, body[max(0, len(body)-60):], err)
 			return n
 		}
 		n++

@@ -103,12 +103,12 @@ func (h *Handler) serve(w *observed, r *http.Request) {
 			return
 		}
 		if err, ok := recovered.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-			panic(http.ErrAbortHandler)
+			abort(w)
 		}
 		err := panicked{recovered, debug.Stack()}
 		if w.status != 0 {
 			w.note.fail(internal(err))
-			panic(http.ErrAbortHandler)
+			abort(w)
 		}
 		Fail(w, r, err)
 	}()
@@ -121,6 +121,15 @@ func (h *Handler) serve(w *observed, r *http.Request) {
 		return
 	}
 	h.routes.ServeHTTP(w, r)
+}
+
+// abort breaks the connection off by its own hand before it panics: the functions
+// framework recovers every panic, and would end half an answer as if it were whole.
+func abort(w http.ResponseWriter) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		_ = conn.Close()
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // setDeadlines bounds how long the client may take. The read deadline is lifted

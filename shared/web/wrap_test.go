@@ -275,3 +275,29 @@ func TestAdopt(t *testing.T) {
 	}), get("/"))
 	web.Adopt(context.Background(), "x", trace) // outside a request: nothing to change
 }
+
+// TestAbortedIsNeverWhole: whoever stands around the handler may recover its panic and
+// add words of his own; half an answer does not arrive as a whole one all the same.
+func TestAbortedIsNeverWhole(t *testing.T) {
+	t.Parallel()
+	h := web.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		web.Stream(w, r, "application/zip", "x.zip", func(_ context.Context, to io.Writer) error {
+			_, _ = to.Write(bytes.Repeat([]byte("x"), 1<<16))
+			return errors.New("the database is away")
+		})
+	}), web.Options{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if recover() != nil {
+				_, _ = io.WriteString(w, "error during user function execution")
+			}
+		}()
+		h.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	response, err := s.Client().Get(s.URL)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	_, err = io.ReadAll(response.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+}
