@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/sequencer"
@@ -56,9 +57,13 @@ func (a *Auditor) Entities(ctx context.Context, ids []string) (Judged, error) {
 	if err != nil {
 		return Judged{}, err
 	}
-	rules, err := a.rules(ctx)
+	documents, err := a.DB.Constitutions(ctx)
 	if err != nil {
 		return Judged{}, err
+	}
+	known, rules := map[ledger.Hash]bool{}, compliance.Among(documents)
+	for _, d := range documents {
+		known[ledger.HashOf(d)] = true
 	}
 	list, size, err := a.DB.KeptOf(ctx, ids)
 	if err != nil {
@@ -66,7 +71,7 @@ func (a *Auditor) Entities(ctx context.Context, ids []string) (Judged, error) {
 	}
 	found := make([][]store.Finding, len(list))
 	onAllCores(len(list), func(i int) {
-		e := examination{kept: list[i], ring: ring, keyFaults: keyFaults, rules: rules, size: size}
+		e := examination{kept: list[i], ring: ring, keyFaults: keyFaults, known: known, rules: rules, size: size}
 		found[i] = e.judge()
 	})
 	done := Judged{Entities: int64(len(list))}
@@ -167,26 +172,6 @@ func entriesOf(k store.Kept, size int64) []ledger.Entry {
 	}
 	return entries
 }
-
-// rules are the constitutions that the ledger has and this binary can judge by.
-func (a *Auditor) rules(ctx context.Context) (map[ledger.Hash]bool, error) {
-	enacted, err := a.DB.Constitutions(ctx)
-	if err != nil {
-		return nil, err
-	}
-	known := map[ledger.Hash]bool{}
-	for _, document := range enacted {
-		known[ledger.HashOf(document)] = false
-	}
-	for _, c := range domain.Constitutions() {
-		if sum := ledger.Hash(c.Sum()); hasKey(known, sum) {
-			known[sum] = true
-		}
-	}
-	return known, nil
-}
-
-func hasKey(m map[ledger.Hash]bool, h ledger.Hash) bool { _, ok := m[h]; return ok }
 
 // Stopped returns the finding of a log that is not what was published, none if all is
 // well.

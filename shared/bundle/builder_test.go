@@ -16,6 +16,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/dlai-sd/plant/shared/compliance"
+	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/domain/canonical"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/translog"
@@ -25,8 +27,10 @@ import (
 const (
 	testOrigin    = "plant.example/bundle-test"
 	testChecklist = `{"name":"checklist","points":[]}`
-	testRules     = `{"name":"constitution","rules":[],"version":1}`
 )
+
+// testRules is a rule set that the build can judge by.
+var testRules = string(domain.Constitutions()[0].Document())
 
 var testStart = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
@@ -259,13 +263,31 @@ func (h *history) contents(scope Scope, heads signed) Contents {
 		Amendments:    h.lines(func(r ledger.Record) bool { return r.EntityType != "signing_key" && in(r) }),
 		Constitutions: [][]byte{[]byte(testRules)},
 		Checklists:    [][]byte{[]byte(testChecklist)},
-		Compliance: func(w io.Writer) error {
-			_, err := io.WriteString(w, `{"results":[]}`)
-			return err
-		},
+		Compliance:    h.results(in),
 	}
 	h.addScope(&c, heads)
 	return c
+}
+
+// results are the rule results of the entities that are chosen: none but where a
+// record names rules that the build has.
+func (h *history) results(chosen func(ledger.Record) bool) iter.Seq2[compliance.Result, error] {
+	return func(yield func(compliance.Result, error) bool) {
+		rules := compliance.Among([][]byte{[]byte(testRules)})
+		newest, order := map[string]ledger.Amendment{}, []string{}
+		for _, e := range h.entries {
+			id := e.Record.EntityID
+			if _, known := newest[id]; !known && chosen(e.Record) {
+				order = append(order, id)
+			}
+			newest[id] = e.Amendment
+		}
+		for _, id := range order {
+			if j, ok, err := rules.Judge(newest[id]); ok && !yield(j.Result(newest[id].Record), err) {
+				return
+			}
+		}
+	}
 }
 
 // scope says which amendments are in a scope.

@@ -12,6 +12,9 @@ const (
 	ReasonRecordMisplaced       ledger.Reason = "record_misplaced"
 	ReasonConstitutionMalformed ledger.Reason = "constitution_malformed"
 	ReasonChecklistMalformed    ledger.Reason = "checklist_malformed"
+	ReasonComplianceMalformed   ledger.Reason = "compliance_malformed"
+	ReasonRuleResultWrong       ledger.Reason = "rule_result_wrong"
+	ReasonRuleResultMissing     ledger.Reason = "rule_result_missing"
 
 	ReasonScopeMismatch       ledger.Reason = "scope_mismatch"
 	ReasonHeadsNotLast        ledger.Reason = "heads_not_last"

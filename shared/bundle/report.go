@@ -175,8 +175,18 @@ type Report struct {
 	// Agent is what the bundle says of the scope's agent; nil in other scopes.
 	Agent *AgentReport `json:"agent,omitzero"`
 
+	// Rules is what this build's own run of the rules said; no verdict fails for it.
+	Rules RulesReport `json:"rules"`
+
 	// Unjudged are the bundle's files that no verdict speaks of, sorted.
 	Unjudged []string `json:"unjudged"`
+}
+
+// RulesReport counts the entities whose newest state was judged by the rules of its
+// constitution: those whose state is in the bundle, under rules that this build has.
+type RulesReport struct {
+	Judged    int64 `json:"judged"`
+	Violating int64 `json:"violating"` // those of them that break a rule
 }
 
 // Verdicts returns the four in their order.

@@ -7,7 +7,8 @@
 
 Python 3.8 or newer, its standard library, nothing else: it shares no code with
 plant-verify. The format, and every reason given here, is described in two pages,
-shared/bundle/FORMAT.md and shared/ledger/FORMAT.md. It does not judge the rules.
+shared/bundle/FORMAT.md and shared/ledger/FORMAT.md. It has no rules: of the rule
+results it checks that each is of the newest version of an entity that is there.
 
 Exit code 0: all four verdicts pass; 1: one fails; 2: not a bundle, or not understood.
 """
@@ -27,7 +28,7 @@ import zlib
 MAX_INTEGER = 2**53 - 1
 MAX_LINE = 2 << 20
 LIMITS = {"manifest.json": 64 << 10, "checkpoint": 64 << 10, "heads.json": 64 << 20,
-          "keys.jsonl": 64 << 20, "amendments.jsonl": 4 << 30}
+          "keys.jsonl": 64 << 20, "amendments.jsonl": 4 << 30, "compliance.json": 1 << 30}
 ZERO = "0" * 64
 
 
@@ -940,6 +941,16 @@ def good_scope(s):
     return kind in ("governance_agent", "entity") and ident != "" and not at
 
 
+def is_ascending(v):
+    if not isinstance(v, list) or not all(map(is_text, v)):
+        return False
+    raw = [t.encode() for t in v]
+    return all(a < b for a, b in zip(raw, raw[1:]))
+
+
+RESULT_FORM = Form(constitution=(is_hash, True), entity_id=(is_text, True), failed=(is_ascending, True),
+                   passed=(is_ascending, True), seq=(is_int, True))
+COMPLIANCE_FORM = Form(results=(list_of(RESULT_FORM), True), constitution=(is_hash, False))
 MANIFEST_FORM = Form(format=(is_text, True), origin=(is_text, True), created_at=(is_time, True), scope=(good_scope, True))
 
 
@@ -1029,6 +1040,7 @@ class Verifier:
         if not self.ring.rooted and not any(l.at == 0 for l in keys):
             self.signature.add((1, 0, "keys.jsonl", 0), "root_untrusted")
         self.judge_chains()
+        self.judge_results()
         self.judge_files()
         heads_fault = None
         try:
@@ -1141,6 +1153,30 @@ class Verifier:
                                  lambda r: agent is not None and r["entity_type"] != "signing_key" and r["governance_agent_id"] != agent["owner"])
             for i, reason in breaks:
                 self.integrity.add(chain[i].place, reason, entity)
+
+    def judge_results(self):
+        """Rule results are each of the newest version of an entity; what they say is for who has the rules."""
+        if "compliance.json" not in self.files.names:
+            return
+        try:
+            results = parse(read(self.files, "compliance.json", LIMITS["compliance.json"]), null=False)
+        except Refused:
+            results = None
+        ids = [r["entity_id"] for r in results["results"]] if COMPLIANCE_FORM(results) else None
+        if ids is None or len(set(ids)) != len(ids) or len(ids) > sum(map(len, self.owners.values())):
+            self.integrity.add((3, 0, "compliance.json", b""), "compliance_malformed")
+            return
+        newest = {}
+        for line in self.lines:
+            if line.record is not None:
+                held = newest.setdefault(line.record["entity_id"], line)
+                if line.at >= held.at:
+                    newest[line.record["entity_id"]] = line
+        for result in results["results"]:
+            entity = result["entity_id"]
+            line = newest.get(entity)
+            if line is None or line.is_key or (result["seq"], result["constitution"]) != (line.record["seq"], line.record["constitution"]):
+                self.integrity.add((3, 0, "compliance.json", entity.encode()), "rule_result_wrong", entity)
 
     def judge_files(self):
         if self.manifest["origin"] != self.options["origin"]:
@@ -1390,7 +1426,7 @@ def main():
     else:
         for name, offender in verdicts.items():
             print("%-13s %s" % (name, "passed" if offender is None else "FAILED: " + ascii(offender)))
-        print("All four verdicts pass. Rules are not judged here." if not any(verdicts.values()) else "Try: ask for the bundle again, and keep both if it fails again")
+        print("All four verdicts pass. The rules themselves are not judged here." if not any(verdicts.values()) else "Try: ask for the bundle again, and keep both if it fails again")
     return 1 if any(verdicts.values()) else 0
 
 

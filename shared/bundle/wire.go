@@ -159,7 +159,9 @@ type line struct {
 	inclusion []ledger.Hash
 }
 
-func (l line) place() place { return place{stageRecord, l.entry.LogIndex, l.file, l.number} }
+func (l line) place() place {
+	return place{stage: stageRecord, at: l.entry.LogIndex, file: l.file, line: l.number}
+}
 
 // isKey reports whether the record speaks of a signing key, in whichever file it
 // stands: what was said of keys must not be overlooked.

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/domain/canonical"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/translog"
@@ -43,8 +44,9 @@ type Contents struct {
 	Constitutions [][]byte // every rule set that a record names, in canonical form
 	Checklists    [][]byte // every checklist that a certification names, in canonical form
 
-	// Compliance writes the rule results, compliance.json; nil for none.
-	Compliance func(io.Writer) error
+	// Compliance are the rule results of the entities of Amendments, one of each whose
+	// newest state is shown and can be judged; nil for none at all.
+	Compliance iter.Seq2[compliance.Result, error]
 }
 
 // Line is an amendment at its place in the log, with its inclusion path in the
@@ -302,17 +304,8 @@ func (w *writer) rest() error {
 			return err
 		}
 	}
-	if w.contents.Compliance != nil {
-		f, err := w.zip.create(complianceFile)
-		if err != nil {
-			return err
-		}
-		if err := w.contents.Compliance(f); err != nil {
-			return fmt.Errorf("%s: %w", complianceFile, err)
-		}
-		if err := f.Close(); err != nil {
-			return err
-		}
+	if err := w.compliance(); err != nil {
+		return fmt.Errorf("%s: %w", complianceFile, err)
 	}
 	guide, err := w.guide()
 	if err != nil {

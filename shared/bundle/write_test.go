@@ -12,6 +12,7 @@ import (
 	"testing"
 	"weak"
 
+	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/stretchr/testify/require"
 )
@@ -70,7 +71,9 @@ func TestWriteRefuses(t *testing.T) {
 		"a source that fails": {func(c *Contents) {
 			c.Amendments = func(yield func(Line, error) bool) { yield(Line{}, broken) }
 		}, broken},
-		"rule results that fail": {func(c *Contents) { c.Compliance = func(io.Writer) error { return broken } }, broken},
+		"rule results that fail": {func(c *Contents) {
+			c.Compliance = func(yield func(compliance.Result, error) bool) { yield(compliance.Result{}, broken) }
+		}, broken},
 		"lines in another order": {func(c *Contents) {
 			var lines []Line
 			for l := range c.Amendments {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dlai-sd/plant/shared/bundle"
+	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/sequencer"
@@ -137,6 +138,7 @@ func (e *Exporter) Count(ctx context.Context, o Order, cut store.Noted, limit in
 type Plan struct {
 	contents      bundle.Contents
 	keys, records reader
+	rules         compliance.Rules
 }
 
 // Prepare finds everything of a bundle but its records, so that what can fail fails
@@ -160,6 +162,7 @@ func (e *Exporter) Prepare(ctx context.Context, o Order, cut store.Noted) (*Plan
 			Origin: e.Origin, CreatedAt: o.At, Scope: o.Scope, Checkpoint: cut.Note, Heads: heads, Constitutions: rules,
 			Checklists: checklists(),
 		},
+		rules:   compliance.Among(rules),
 		keys:    reader{db: e.DB, tree: tree, selected: store.Selection{Keys: true}, size: cut.Size},
 		records: reader{db: e.DB, tree: tree, selected: selected, recordsAs: recordsAs(o), viewer: o.Viewer, size: cut.Size},
 	}, nil
@@ -187,6 +190,7 @@ func recordsAs(o Order) string {
 func (p *Plan) Write(ctx context.Context, w io.Writer) error {
 	c := p.contents
 	c.Keys, c.Amendments = p.keys.lines(ctx), p.records.lines(ctx)
+	c.Compliance = p.records.results(ctx, p.rules)
 	return bundle.Write(w, c)
 }
 
