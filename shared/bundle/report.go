@@ -102,6 +102,10 @@ type Options struct {
 	Seen   []byte         // the last checkpoint seen, or nil
 	Scope  *Scope         // required, or nil: the manifest, which is not signed, says it
 
+	// WithoutRules judges as a verifier does that has no rules, which verify.py is:
+	// of the rule results only that they are of what is there.
+	WithoutRules bool
+
 	// Progress, or nil, hears how far the work is, in bytes of the lines to go
 	// through. It is called from one goroutine at a time.
 	Progress func(done, total int64)

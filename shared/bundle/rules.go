@@ -210,6 +210,9 @@ func (v *verifier) judgeRules(newest line) {
 			return
 		}
 	}
+	if v.opts.WithoutRules {
+		return
+	}
 	j, ok, err := v.rules.Judge(newest.entry.Amendment)
 	if !ok || err != nil {
 		return
