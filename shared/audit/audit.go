@@ -15,6 +15,7 @@ import (
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/sequencer"
 	"github.com/dlai-sd/plant/shared/store"
+	"github.com/dlai-sd/plant/shared/translog"
 )
 
 // What an audit finds beside the ledger's own reasons (shared/ledger/FORMAT.md).
@@ -121,7 +122,17 @@ func (a *Auditor) keyring(ctx context.Context) (*ledger.Keyring, map[ledger.Hash
 			}
 		}
 	}
-	ring, faults := ledger.NewKeyring(a.Origin, root, entries)
+	forks, err := a.DB.Forks(ctx, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	var earlier []ledger.Earlier
+	for _, f := range forks {
+		if said, err := translog.ParseFork(f.Statement); err == nil {
+			earlier = append(earlier, ledger.Earlier{Origin: said.FromOrigin, Below: f.LogIndex})
+		}
+	}
+	ring, faults := ledger.NewKeyring(a.Origin, root, entries, earlier...)
 	byHash := map[ledger.Hash]*ledger.Fault{}
 	for i, e := range entries {
 		byHash[e.Hash] = faults[i]

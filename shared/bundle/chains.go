@@ -26,7 +26,7 @@ func (v *verifier) judgeKeys(lines []line) map[lineID]*ledger.Fault {
 		entries[i] = l.entry
 		begun = begun || l.entry.LogIndex == 0
 	}
-	ring, faults := ledger.NewKeyring(v.opts.Origin, v.root, entries)
+	ring, faults := ledger.NewKeyring(v.opts.Origin, v.root, entries, v.lineage()...)
 	v.ring = ring
 	byLine := map[lineID]*ledger.Fault{}
 	for i, l := range lines {

@@ -22,6 +22,7 @@ const (
 	ReasonLogEntryMissing     ledger.Reason = "log_entry_missing"
 	ReasonLogRootMismatch     ledger.Reason = "log_root_mismatch"
 	ReasonInclusionInvalid    ledger.Reason = "inclusion_invalid"
+	ReasonForkInconsistent    ledger.Reason = "fork_inconsistent"
 	ReasonAtBeyondHeads       ledger.Reason = "at_beyond_heads"
 	ReasonReferenceMissing    ledger.Reason = "reference_missing"
 	ReasonOutOfScope          ledger.Reason = "out_of_scope"

@@ -78,6 +78,7 @@ func verify(fsys fs.FS, opts Options, chunk int64) (Report, error) {
 		return Report{}, err
 	}
 	headsFault := v.judgeHeads()
+	v.judgeForks()
 	report := Report{
 		Origin: opts.Origin, Scope: v.scope, LogSize: v.checkpoint.Size, HeadsAt: v.heads.RecordedAt,
 		Amendments: int64(len(s.entries)), Entities: s.count(),
@@ -216,7 +217,7 @@ func (v *verifier) freshness(s *scan, headsFault error) *Offender {
 	if v.opts.Seen == nil {
 		return nil
 	}
-	seen, err := translog.JudgeCheckpoint(v.ring, v.opts.Seen)
+	seen, err := translog.JudgeSeen(v.ring, v.opts.Seen)
 	if err != nil {
 		return in(seenFile, ReasonSeenInvalid, err.Error())
 	}
@@ -236,6 +237,8 @@ func (v *verifier) freshness(s *scan, headsFault error) *Offender {
 // seen: by rebuilding that one in scope all, else by the bundle's proof.
 func (v *verifier) continues(s *scan, seen, own translog.Checkpoint) bool {
 	switch {
+	case seen.Size == 0:
+		return seen.Root == translog.RootOf(nil)
 	case seen.Size == own.Size:
 		return seen.Root == own.Root
 	case v.scope.Type == ScopeAll:

@@ -69,6 +69,7 @@ type HeadsContents struct {
 
 	Earlier     []EarlierHeads          // scope all: every older heads record
 	Consistency map[int64][]ledger.Hash // other scopes: by the older size, of checkpoints that auditors may hold
+	Forks       []ForkStatement         // every one in the log, ascending
 	Places      []HeadPlace             // scope entity: its one; scope agent: one of each entity, in any order
 }
 
@@ -76,6 +77,13 @@ type HeadsContents struct {
 type EarlierHeads struct {
 	LogIndex int64
 	Hash     ledger.Hash
+}
+
+// ForkStatement is what a root said where the log began anew.
+type ForkStatement struct {
+	LogIndex             int64
+	Statement, Signature []byte
+	Inclusion            []ledger.Hash // in the tree of the bundle's checkpoint
 }
 
 // HeadPlace is where an entity's head stands among the heads of its owner.
@@ -159,6 +167,10 @@ func (w *writer) heads() error {
 			text.Consistency = map[string][]ledger.Hash{}
 		}
 		text.Consistency[strconv.FormatInt(size, 10)] = path
+	}
+	for _, f := range h.Forks {
+		statement, signature := string(f.Statement), encoded(f.Signature)
+		text.Forks = append(text.Forks, forkText{&f.LogIndex, &statement, &signature, &f.Inclusion})
 	}
 	switch scope := w.contents.Scope; {
 	case scope.Type == ScopeEntity && len(h.Places) == 1:

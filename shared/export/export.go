@@ -212,6 +212,9 @@ func (e *Exporter) heads(ctx context.Context, o Order, s store.Selection, cut st
 	if err != nil {
 		return h, fmt.Errorf("top list: %w", err)
 	}
+	if h.Forks, err = e.forks(ctx, cut.Size, tree); err != nil {
+		return h, err
+	}
 	places, err := e.places(ctx, s, top, at)
 	if err != nil {
 		return h, err
@@ -229,30 +232,63 @@ func (e *Exporter) heads(ctx context.Context, o Order, s store.Selection, cut st
 	}
 	translog.SortRows(h.Tenants)
 	if s.All {
-		h.Earlier, err = e.earlier(ctx, at)
+		h.Earlier, err = e.earlier(ctx, at, h.Forks)
 		return h, err
 	}
-	h.Consistency, err = e.consistency(ctx, o.Seen, cut.Size, tree)
+	h.Consistency, err = e.consistency(ctx, o.Seen, cut.Size, h.Forks, tree)
 	return h, err
 }
 
-func (e *Exporter) earlier(ctx context.Context, below int64) (list []bundle.EarlierHeads, err error) {
+// forks are the statements by which the log began anew.
+func (e *Exporter) forks(ctx context.Context, size int64, tree *tree) ([]bundle.ForkStatement, error) {
+	logged, err := e.DB.Forks(ctx, size)
+	if err != nil {
+		return nil, err
+	}
+	var list []bundle.ForkStatement
+	for _, f := range logged {
+		if err := tree.load(ctx, translog.InclusionTiles(f.LogIndex, size)); err != nil {
+			return nil, err
+		}
+		path, err := tree.nodes().Inclusion(f.LogIndex, size)
+		if err != nil {
+			return nil, fmt.Errorf("fork %d: %w", f.LogIndex, err)
+		}
+		list = append(list, bundle.ForkStatement{LogIndex: f.LogIndex, Statement: f.Statement, Signature: f.Signature, Inclusion: path})
+	}
+	return list, nil
+}
+
+// earlier are the older heads records: what is no amendment's and no fork's.
+func (e *Exporter) earlier(ctx context.Context, below int64, forks []bundle.ForkStatement) (list []bundle.EarlierHeads, err error) {
 	others, err := e.DB.OtherEntries(ctx, below)
 	for _, o := range others {
+		if slices.ContainsFunc(forks, func(f bundle.ForkStatement) bool { return f.LogIndex == o.LogIndex }) {
+			continue
+		}
 		list = append(list, bundle.EarlierHeads{LogIndex: o.LogIndex, Hash: o.Hash})
 	}
 	return list, err
 }
 
 // consistency shows the log to continue the newest of earlier cuts, and the one that
-// the auditor holds.
-func (e *Exporter) consistency(ctx context.Context, seen, size int64, tree *tree) (map[int64][]ledger.Hash, error) {
+// the auditor holds, and those that forks went on from.
+func (e *Exporter) consistency(ctx context.Context, seen, size int64, forks []bundle.ForkStatement, tree *tree) (map[int64][]ledger.Hash, error) {
 	sizes, err := e.DB.SealedSizes(ctx, size, consistent)
 	if err != nil {
 		return nil, err
 	}
 	if seen > 0 && seen < size && !slices.Contains(sizes, seen) {
 		sizes = append(sizes, seen)
+	}
+	for _, f := range forks {
+		said, err := translog.ParseFork(f.Statement)
+		if err != nil {
+			return nil, err
+		}
+		if said.Good.Size > 0 && !slices.Contains(sizes, said.Good.Size) {
+			sizes = append(sizes, said.Good.Size)
+		}
 	}
 	paths := map[int64][]ledger.Hash{}
 	for _, from := range sizes {
