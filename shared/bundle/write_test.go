@@ -166,3 +166,24 @@ func TestWriteConstantMemory(t *testing.T) {
 	require.NoError(t, Write(io.Discard, c))
 	require.Len(t, old, 50)
 }
+
+// TestWriteRefusesWhatNobodyReads: no line and no file longer than a reader takes.
+func TestWriteRefusesWhatNobodyReads(t *testing.T) {
+	t.Parallel()
+	h := newHistory()
+	of := func(size, lines int) Contents {
+		c := h.contents(Scope{Type: ScopeAll}, h.headsRecord(nil))
+		e := h.entries[6]
+		e.Opening = &ledger.Opening{State: bytes.Repeat([]byte("ab"), size/2)}
+		var all []Line
+		for i := range lines {
+			e.LogIndex = int64(100 + i)
+			all = append(all, Line{Entry: e})
+		}
+		c.Keys = linesOf(all...)
+		return c
+	}
+	require.NoError(t, Write(io.Discard, of(maxLine/2, 1)))
+	require.ErrorIs(t, Write(io.Discard, of(maxLine, 1)), errTooLarge)
+	require.ErrorIs(t, Write(io.Discard, of(maxLine/2, 2*maxKeys/maxLine+1)), errTooLarge)
+}
