@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +15,6 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/domain/canonical"
 	"github.com/dlai-sd/plant/shared/ledger"
@@ -53,13 +51,6 @@ type history struct {
 	roots   []ledger.Hash
 	forks   []ForkStatement
 	forked  string // the origin since, "" for testOrigin
-}
-
-func (h *history) origin() string {
-	if h.forked != "" {
-		return h.forked
-	}
-	return testOrigin
 }
 
 func (h *history) next() int64 { return h.tree.Size() }
@@ -249,17 +240,6 @@ func unzipped(b []byte) fstest.MapFS {
 	return out
 }
 
-// lines are the entries that are chosen, as a writer takes them.
-func (h *history) lines(chosen func(ledger.Record) bool) iter.Seq2[Line, error] {
-	return func(yield func(Line, error) bool) {
-		for _, e := range h.entries {
-			if chosen(e.Record) && !yield(Line{e, h.inclusion(e.LogIndex)}, nil) {
-				return
-			}
-		}
-	}
-}
-
 func (h *history) contents(scope Scope, heads signed) Contents {
 	in := h.scope(scope)
 	c := Contents{
@@ -280,27 +260,6 @@ func (h *history) contents(scope Scope, heads signed) Contents {
 	}
 	h.addScope(&c, heads)
 	return c
-}
-
-// results are the rule results of the entities that are chosen: none but where a
-// record names rules that the build has.
-func (h *history) results(chosen func(ledger.Record) bool) iter.Seq2[compliance.Result, error] {
-	return func(yield func(compliance.Result, error) bool) {
-		rules := compliance.Among([][]byte{[]byte(testRules)})
-		newest, order := map[string]ledger.Amendment{}, []string{}
-		for _, e := range h.entries {
-			id := e.Record.EntityID
-			if _, known := newest[id]; !known && chosen(e.Record) {
-				order = append(order, id)
-			}
-			newest[id] = e.Amendment
-		}
-		for _, id := range order {
-			if j, ok, err := rules.Judge(newest[id]); ok && !yield(j.Result(newest[id].Record), err) {
-				return
-			}
-		}
-	}
 }
 
 // scope says which amendments are in a scope.

@@ -199,3 +199,10 @@ func TestForkDoesNotCoverWhatComesAfter(t *testing.T) {
 		require.Equal(t, entityID(80), report.Signature.Offender.EntityID)
 	}
 }
+
+func (h *history) origin() string {
+	if h.forked != "" {
+		return h.forked
+	}
+	return testOrigin
+}

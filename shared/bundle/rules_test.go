@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"iter"
 	"runtime"
 	"strings"
 	"testing"
@@ -192,4 +193,36 @@ func TestWriteResultsConstantMemory(t *testing.T) {
 	var none bytes.Buffer
 	require.NoError(t, writeResults(&none, func(func(compliance.Result, error) bool) {}))
 	require.Equal(t, "{\"results\":[\n]}\n", none.String())
+}
+
+// results are the rule results of the entities that are chosen: none but where a
+// record names rules that the build has.
+func (h *history) results(chosen func(ledger.Record) bool) iter.Seq2[compliance.Result, error] {
+	return func(yield func(compliance.Result, error) bool) {
+		rules := compliance.Among([][]byte{[]byte(testRules)})
+		newest, order := map[string]ledger.Amendment{}, []string{}
+		for _, e := range h.entries {
+			id := e.Record.EntityID
+			if _, known := newest[id]; !known && chosen(e.Record) {
+				order = append(order, id)
+			}
+			newest[id] = e.Amendment
+		}
+		for _, id := range order {
+			if j, ok, err := rules.Judge(newest[id]); ok && !yield(j.Result(newest[id].Record), err) {
+				return
+			}
+		}
+	}
+}
+
+// lines are the entries that are chosen, as a writer takes them.
+func (h *history) lines(chosen func(ledger.Record) bool) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		for _, e := range h.entries {
+			if chosen(e.Record) && !yield(Line{e, h.inclusion(e.LogIndex)}, nil) {
+				return
+			}
+		}
+	}
 }
