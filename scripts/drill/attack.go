@@ -64,5 +64,5 @@ func (a Attack) found(report bundle.Report, err error) string {
 // Attacks returns every attack that a drill makes on bundles.
 func Attacks() []Attack {
 	return slices.Concat(recordAttacks(), openingAttacks(), signatureAttacks(), batchAttacks(), keyAttacks(),
-		insiderAttacks(), missingAttacks(), headsAttacks(), freshnessAttacks(), proofAttacks(), fileAttacks(), readerAttacks())
+		insiderAttacks(), missingAttacks(), headsAttacks(), freshnessAttacks(), proofAttacks(), fileAttacks(), ruleAttacks(), readerAttacks())
 }

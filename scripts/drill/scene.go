@@ -108,6 +108,18 @@ func (o object) text(name string) string {
 	return s
 }
 
+// read reads a member of the drill's own making.
+func (o object) read(name string, to any) {
+	if err := json.Unmarshal(o[name], to); err != nil {
+		panic("the drill itself is broken: " + err.Error())
+	}
+}
+
+func (o object) texts(name string) (list []string) {
+	o.read(name, &list)
+	return list
+}
+
 func (o object) set(name string, v any) { o[name] = encode(v) }
 
 // within gives a member that is an object to change.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/dlai-sd/plant/shared/bundle"
+	"github.com/dlai-sd/plant/shared/compliance"
+	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/domain/canonical"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/translog"
@@ -17,10 +19,12 @@ import (
 
 const (
 	origin    = "plant.example/drill"
-	rules     = `{"name":"constitution","rules":[],"version":1}`
 	checklist = `{"name":"checklist","points":[]}`
 	keyring   = "keyring"
 )
+
+// rules are ones that the verifier can judge by.
+var rules = string(domain.Constitutions()[0].Document())
 
 var begin = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
@@ -204,6 +208,25 @@ func (w *World) lines(chosen func(ledger.Record) bool) iter.Seq2[bundle.Line, er
 	}
 }
 
+// results are what the rules say of the newest state of each entity.
+func (w *World) results(chosen func(ledger.Record) bool) iter.Seq2[compliance.Result, error] {
+	return func(yield func(compliance.Result, error) bool) {
+		law := compliance.Among([][]byte{[]byte(rules)})
+		newest := map[string]int{}
+		for i, e := range w.entries {
+			newest[e.Record.EntityID] = i
+		}
+		for i, e := range w.entries {
+			if newest[e.Record.EntityID] != i || !chosen(e.Record) {
+				continue
+			}
+			if j, ok, err := law.Judge(e.Amendment); ok && err == nil && !yield(j.Result(e.Record), nil) {
+				return
+			}
+		}
+	}
+}
+
 // contents is a bundle of a scope, cut after a heads record.
 func (w *World) contents(scope bundle.Scope, heads signedHeads) bundle.Contents {
 	c := bundle.Contents{
@@ -215,6 +238,7 @@ func (w *World) contents(scope bundle.Scope, heads signedHeads) bundle.Contents 
 		Keys:          w.lines(func(r ledger.Record) bool { return r.EntityType == "signing_key" }),
 		Amendments:    w.lines(func(r ledger.Record) bool { return r.EntityType != "signing_key" && w.in(scope, r) }),
 		Constitutions: [][]byte{[]byte(rules)}, Checklists: [][]byte{[]byte(checklist)},
+		Compliance: w.results(func(r ledger.Record) bool { return w.in(scope, r) }),
 	}
 	h := &c.Heads
 	switch scope.Type {

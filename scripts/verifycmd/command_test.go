@@ -41,7 +41,7 @@ func TestPasses(t *testing.T) {
 		for _, want := range []string{
 			"origin        plant.example/ledger-a\n", "log           50 entries, heads of 2026-01-31T12:50:50Z",
 			"signature     passed\n", "integrity     passed\n", "completeness  passed\n", "freshness     passed\n",
-			"No verdict speaks of: compliance.json.", "All four verdicts pass.",
+			"rules         of no entity here", "All four verdicts pass.",
 		} {
 			require.Contains(t, out, want)
 		}
@@ -178,6 +178,9 @@ func TestAgentText(t *testing.T) {
 	require.Contains(t, out, "On a day, agent \"\uFFFD[31m\uFFFD\" was active.\n")
 	require.Contains(t, out, "2 states of skill y of genesis are not in the bundle")
 	require.Contains(t, out, "The checklist of the certification is not in the bundle.")
+	require.Contains(t, out, "rules         of no entity here")
+	r.Rules = bundle.RulesReport{Judged: 7, Violating: 2}
+	require.Contains(t, text("b", r), "rules         7 entities judged as they are now, 2 break a rule")
 	r.Agent.Sentence = ""
 	require.Contains(t, text("b", r), "not proved")
 }

@@ -54,6 +54,11 @@ func text(name string, r bundle.Report) string {
 	}
 	row("log", "%d entries, %s", r.LogSize, heads)
 	row("read", "%d amendments of %d entities, the keys' included", r.Amendments, r.Entities)
+	if r.Rules.Judged > 0 {
+		row("rules", "%d entities judged as they are now, %d break a rule; no verdict fails for that", r.Rules.Judged, r.Rules.Violating)
+	} else {
+		row("rules", "of no entity here: its state, or its rules in this program, are missing")
+	}
 	b.WriteString("\n")
 	for _, v := range r.Verdicts() {
 		if v.Passed {
@@ -113,20 +118,23 @@ func printable(s string) string {
 
 // advice is what to do about a reason; "" stands for all others of a verdict.
 var advice = map[ledger.Reason]string{
-	ledger.ReasonRootUntrusted:     "compare the fingerprint of --trust (openssl pkey -pubin -in ROOT.PEM -outform DER | openssl dgst -sha256) with the one that the log's operator publishes",
-	ledger.ReasonOriginWrong:       "compare --origin with what the log's operator publishes; if it is right, the bundle is another log's",
-	bundle.ReasonScopeMismatch:     "ask for a bundle of the scope that you require, or drop --scope if this one will do",
-	bundle.ReasonStale:             "ask for a new bundle; for an old one that you kept, give --now or --max-age",
-	bundle.ReasonFromTheFuture:     "check this machine's clock, or give --now",
-	bundle.ReasonRollback:          "keep this bundle and the checkpoint that you had: the log went back, which no honest log does; ask its operator why, in public",
-	bundle.ReasonSeenInconsistent:  "ask for a bundle of scope all, or with a proof from your checkpoint; if that fails too, keep both: the log shows different histories to different people",
-	bundle.ReasonSeenInvalid:       "check that --seen is the file named checkpoint of an earlier bundle of this log",
-	bundle.ReasonAtBeyondHeads:     "ask for a bundle made after that date",
-	ledger.ReasonKeyRevoked:        "ask the log's operator what was reattested since the key was revoked, and for a new bundle",
-	bundle.ReasonPEMMismatch:       "take no key from this bundle's files; ask for a new bundle",
-	bundle.ReasonReferenceMissing:  "ask for the bundle again: something that the agent rested on is missing",
-	bundle.ReasonLogEntryMissing:   "ask for the bundle again; a second one with the same gap is evidence, keep both",
-	bundle.ReasonCheckpointInvalid: "ask for the bundle again, with a checkpoint of this log",
+	ledger.ReasonRootUntrusted:       "compare the fingerprint of --trust (openssl pkey -pubin -in ROOT.PEM -outform DER | openssl dgst -sha256) with the one that the log's operator publishes",
+	ledger.ReasonOriginWrong:         "compare --origin with what the log's operator publishes; if it is right, the bundle is another log's",
+	bundle.ReasonScopeMismatch:       "ask for a bundle of the scope that you require, or drop --scope if this one will do",
+	bundle.ReasonStale:               "ask for a new bundle; for an old one that you kept, give --now or --max-age",
+	bundle.ReasonFromTheFuture:       "check this machine's clock, or give --now",
+	bundle.ReasonRollback:            "keep this bundle and the checkpoint that you had: the log went back, which no honest log does; ask its operator why, in public",
+	bundle.ReasonSeenInconsistent:    "ask for a bundle of scope all, or with a proof from your checkpoint; if that fails too, keep both: the log shows different histories to different people",
+	bundle.ReasonSeenInvalid:         "check that --seen is the file named checkpoint of an earlier bundle of this log",
+	bundle.ReasonAtBeyondHeads:       "ask for a bundle made after that date",
+	bundle.ReasonRuleResultWrong:     "rely on no rule result of this bundle: what the rules say, this program says under rules",
+	bundle.ReasonRuleResultMissing:   "rely on no rule result of this bundle: what the rules say, this program says under rules",
+	bundle.ReasonComplianceMalformed: "rely on no rule result of this bundle: what the rules say, this program says under rules",
+	ledger.ReasonKeyRevoked:          "ask the log's operator what was reattested since the key was revoked, and for a new bundle",
+	bundle.ReasonPEMMismatch:         "take no key from this bundle's files; ask for a new bundle",
+	bundle.ReasonReferenceMissing:    "ask for the bundle again: something that the agent rested on is missing",
+	bundle.ReasonLogEntryMissing:     "ask for the bundle again; a second one with the same gap is evidence, keep both",
+	bundle.ReasonCheckpointInvalid:   "ask for the bundle again, with a checkpoint of this log",
 }
 
 var adviceOf = map[string]string{

@@ -12,10 +12,12 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/sequencer"
 	"github.com/dlai-sd/plant/shared/store"
+	"github.com/dlai-sd/plant/shared/translog"
 )
 
 // What an audit finds beside the ledger's own reasons (shared/ledger/FORMAT.md).
@@ -64,10 +66,13 @@ func (a *Auditor) Entities(ctx context.Context, ids []string) (Judged, error) {
 
 func (a *Auditor) judge(s store.Held) Judged {
 	ring, keyFaults := a.keyring(s)
-	known := rules(s.Constitutions)
+	known, rules := map[ledger.Hash]bool{}, compliance.Among(s.Constitutions)
+	for _, d := range s.Constitutions {
+		known[ledger.HashOf(d)] = true
+	}
 	found := make([][]store.Finding, len(s.Entities))
 	onAllCores(len(s.Entities), func(i int) {
-		e := examination{kept: s.Entities[i], ring: ring, keyFaults: keyFaults, rules: known, size: s.Size}
+		e := examination{kept: s.Entities[i], ring: ring, keyFaults: keyFaults, known: known, rules: rules, size: s.Size}
 		found[i] = e.judge()
 	})
 	done := Judged{Entities: int64(len(s.Entities))}
@@ -110,7 +115,13 @@ func (a *Auditor) keyring(s store.Held) (*ledger.Keyring, map[ledger.Hash]*ledge
 			root = e.Record.KeyID
 		}
 	}
-	ring, faults := ledger.NewKeyring(a.Origin, root, entries)
+	var earlier []ledger.Earlier
+	for _, f := range s.Forks {
+		if said, err := translog.ParseFork(f.Statement); err == nil {
+			earlier = append(earlier, ledger.Earlier{Origin: said.FromOrigin, Below: f.LogIndex})
+		}
+	}
+	ring, faults := ledger.NewKeyring(a.Origin, root, entries, earlier...)
 	byHash := map[ledger.Hash]*ledger.Fault{}
 	for i, e := range entries {
 		byHash[e.Hash] = faults[i]
@@ -180,22 +191,6 @@ func entriesOf(k store.Kept, size int64) []ledger.Entry {
 	}
 	return entries
 }
-
-// rules are the constitutions that the ledger has; those that this build cannot
-// judge by are zero.
-func rules(enacted [][]byte) map[ledger.Hash]domain.Constitution {
-	known := map[ledger.Hash]domain.Constitution{}
-	for _, document := range enacted {
-		c, err := domain.ReadConstitution(document)
-		if err != nil {
-			c = domain.Constitution{} // known, and of another build: its rules are not judged here
-		}
-		known[ledger.HashOf(document)] = c
-	}
-	return known
-}
-
-func hasKey(m map[ledger.Hash]domain.Constitution, h ledger.Hash) bool { _, ok := m[h]; return ok }
 
 // Stopped returns the finding of a log that is not what was published, none if all is
 // well.

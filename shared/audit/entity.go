@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/store"
@@ -15,7 +16,8 @@ type examination struct {
 	kept      store.Kept
 	ring      *ledger.Keyring
 	keyFaults map[ledger.Hash]*ledger.Fault
-	rules     map[ledger.Hash]domain.Constitution
+	known     map[ledger.Hash]bool // constitutions of the ledger
+	rules     compliance.Rules     // those of them that this build can judge by
 	size      int64
 
 	owner, kind string
@@ -111,38 +113,25 @@ func (x *examination) chain(entries []ledger.Entry, faults []*ledger.Fault) {
 		}
 	}
 	for _, b := range ledger.VerifyChain(amendments,
-		ledger.KnownConstitutions(func(h ledger.Hash) bool { return hasKey(x.rules, h) }),
+		ledger.KnownConstitutions(func(h ledger.Hash) bool { return x.known[h] }),
 		ledger.Signed(func(i int) bool { return faults[i] == nil })) {
 		x.add(b.Fault.Reason, x.kept.Amendments[b.Index].Seq, "an unbroken chain whose openings are the signed ones", b.Fault.Error())
 	}
 }
 
 // state judges one signed state by the rules of its constitution, where this binary
-// has them: the rules of form and of its kind, and who may own and author (L0-01).
+// has them.
 func (x *examination) state(e ledger.Entry) {
-	r := e.Record
-	if e.Opening == nil || e.Opening.Hash() != r.StateHash || r.EntityType == string(domain.KindSigningKey) || x.rules[r.Constitution].IsZero() {
-		return
-	}
-	entity, err := domain.ReadState(domain.Kind(r.EntityType), domain.ID(r.EntityID), r.GovernanceAgentID, e.Opening.State)
+	judged, _, err := x.rules.Judge(e.Amendment)
 	if err != nil {
-		x.add(ReasonStateUnread, r.Seq, "a state of a "+r.EntityType, "another form")
-		return
+		x.add(ReasonStateUnread, e.Record.Seq, "a state of a "+e.Record.EntityType, "another form")
 	}
-	law := x.rules[r.Constitution]
-	for _, v := range law.Validate(entity, domain.Known{}) {
-		if slices.Contains(domain.Notes(), r.Change) || !entity.Living() {
-			break // it took note of what may have been broken already
+	for _, f := range judged.Faults {
+		took := slices.Contains(domain.Notes(), e.Record.Change) || !judged.Living
+		if took && f.Rule != domain.RuleOwnership {
+			continue // it took note of what may have been broken already
 		}
-		x.add(ReasonRuleViolated, r.Seq, v.Rule, v.Field)
-	}
-	report := law.L0(domain.Evidence{Entity: entity, Links: []domain.Link{{
-		Seq: r.Seq, GovernanceAgentID: r.GovernanceAgentID, Author: r.Author, Change: r.Change, Hash: e.Hash, Recomputes: true,
-	}}})
-	for _, o := range report.Outcomes {
-		if o.Rule == domain.RuleOwnership && !o.Passed {
-			x.add(ReasonRuleViolated, r.Seq, o.Rule, o.Message)
-		}
+		x.add(ReasonRuleViolated, e.Record.Seq, f.Rule, f.Where)
 	}
 }
 

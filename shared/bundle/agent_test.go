@@ -137,15 +137,15 @@ func TestVerifyAgentFinds(t *testing.T) {
 	}{
 		"a role left out": {func(_ *testing.T, _ *history, fsys fstest.MapFS) {
 			without(fsys, amendmentsFile, find(fsys, 52, "created"))
-		}, reasonMap{"completeness": ReasonReferenceMissing}},
+		}, reasonMap{"integrity": ReasonRuleResultWrong, "completeness": ReasonReferenceMissing}},
 		"a skill of the role left out": {func(_ *testing.T, _ *history, fsys fstest.MapFS) {
 			without(fsys, amendmentsFile, find(fsys, 53, "created"), find(fsys, 53, "evolved"))
 			delete(fsys, sampleRecord)
 			delete(fsys, sampleSignature)
-		}, reasonMap{"completeness": ReasonReferenceMissing}},
+		}, reasonMap{"integrity": ReasonRuleResultWrong, "completeness": ReasonReferenceMissing}},
 		"the agent's last amendment left out": {func(_ *testing.T, _ *history, fsys fstest.MapFS) {
 			without(fsys, amendmentsFile, find(fsys, 50, "drifted"))
-		}, reasonMap{"completeness": ReasonEntityHeadMismatch}},
+		}, reasonMap{"integrity": ReasonRuleResultWrong, "completeness": ReasonEntityHeadMismatch}},
 		"the certification left out": {func(_ *testing.T, _ *history, fsys fstest.MapFS) {
 			without(fsys, amendmentsFile, find(fsys, 50, "certified"))
 		}, reasonMap{"integrity": ledger.ReasonSeqGap}},

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/domain/canonical"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/translog"
@@ -25,8 +25,10 @@ import (
 const (
 	testOrigin    = "plant.example/bundle-test"
 	testChecklist = `{"name":"checklist","points":[]}`
-	testRules     = `{"name":"constitution","rules":[],"version":1}`
 )
+
+// testRules is a rule set that the build can judge by.
+var testRules = string(domain.Constitutions()[0].Document())
 
 var testStart = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
@@ -47,6 +49,8 @@ type history struct {
 	date    time.Time  // of scope agent
 	restsOn []string   // the entities of scope agent
 	roots   []ledger.Hash
+	forks   []ForkStatement
+	forked  string // the origin since, "" for testOrigin
 }
 
 func (h *history) next() int64 { return h.tree.Size() }
@@ -61,7 +65,7 @@ func (h *history) log(hash ledger.Hash) {
 // say seals drafts with a key and logs them.
 func (h *history) say(key rsaKey, drafts ...ledger.Draft) []ledger.Amendment {
 	sealed := must(ledger.Sealer{
-		Origin: testOrigin, Constitution: ledger.HashOf([]byte(testRules)), KeyID: key.id, Signer: key.private, Now: h.now,
+		Origin: h.origin(), Constitution: ledger.HashOf([]byte(testRules)), KeyID: key.id, Signer: key.private, Now: h.now,
 	}.Seal(drafts))
 	for _, a := range sealed {
 		h.entries = append(h.entries, ledger.Entry{Amendment: a, LogIndex: h.next()})
@@ -189,7 +193,7 @@ type signed struct {
 // is signed.
 func (h *history) headsRecord(change func(*translog.Heads)) signed {
 	rows := h.rows()
-	record := must(translog.NewHeads(testOrigin, h.keys.heads.id, h.next(), h.now(), rows))
+	record := must(translog.NewHeads(h.origin(), h.keys.heads.id, h.next(), h.now(), rows))
 	if change != nil {
 		change(&record)
 	}
@@ -202,7 +206,7 @@ func (h *history) headsRecord(change func(*translog.Heads)) signed {
 
 // checkpoint returns the signed checkpoint of the log's first size entries.
 func (h *history) checkpoint(size int64) []byte {
-	return must(translog.Checkpoint{Origin: testOrigin, Size: size, Root: h.roots[size-1]}.Sign(h.keys.checkpoint))
+	return must(translog.Checkpoint{Origin: h.origin(), Size: size, Root: h.roots[size-1]}.Sign(h.keys.checkpoint))
 }
 
 func (h *history) inclusion(at int64) []ledger.Hash {
@@ -236,21 +240,10 @@ func unzipped(b []byte) fstest.MapFS {
 	return out
 }
 
-// lines are the entries that are chosen, as a writer takes them.
-func (h *history) lines(chosen func(ledger.Record) bool) iter.Seq2[Line, error] {
-	return func(yield func(Line, error) bool) {
-		for _, e := range h.entries {
-			if chosen(e.Record) && !yield(Line{e, h.inclusion(e.LogIndex)}, nil) {
-				return
-			}
-		}
-	}
-}
-
 func (h *history) contents(scope Scope, heads signed) Contents {
 	in := h.scope(scope)
 	c := Contents{
-		Origin: testOrigin, CreatedAt: h.now(), Scope: scope, Checkpoint: h.checkpoint(h.tree.Size()),
+		Origin: h.origin(), CreatedAt: h.now(), Scope: scope, Checkpoint: h.checkpoint(h.tree.Size()),
 		Heads: HeadsContents{
 			Record: heads.record, Signature: heads.signature, LogIndex: heads.at,
 			Inclusion: h.inclusion(heads.at), Tenants: heads.rows, Salts: map[string]ledger.Hash{"keyring": salt("keyring")},
@@ -259,10 +252,11 @@ func (h *history) contents(scope Scope, heads signed) Contents {
 		Amendments:    h.lines(func(r ledger.Record) bool { return r.EntityType != "signing_key" && in(r) }),
 		Constitutions: [][]byte{[]byte(testRules)},
 		Checklists:    [][]byte{[]byte(testChecklist)},
-		Compliance: func(w io.Writer) error {
-			_, err := io.WriteString(w, `{"results":[]}`)
-			return err
-		},
+		Compliance:    h.results(in),
+	}
+	for _, f := range h.forks {
+		f.Inclusion = h.inclusion(f.LogIndex)
+		c.Heads.Forks = append(c.Heads.Forks, f)
 	}
 	h.addScope(&c, heads)
 	return c
@@ -308,6 +302,12 @@ func (h *history) addScope(c *Contents, heads signed) {
 	}
 	size := h.older[0].at + 1
 	c.Heads.Consistency = map[int64][]ledger.Hash{size: must(translog.Nodes(h.tree.Node).Consistency(size, h.tree.Size()))}
+	for _, f := range h.forks {
+		if said, err := translog.ParseFork(f.Statement); err == nil && said.Good.Size > 0 && said.Good.Size <= int64(len(h.roots)) {
+			size := said.Good.Size
+			c.Heads.Consistency[size] = must(translog.Nodes(h.tree.Node).Consistency(size, h.tree.Size()))
+		}
+	}
 }
 
 func (h *history) place(id string) HeadPlace {
@@ -328,7 +328,7 @@ func (h *history) place(id string) HeadPlace {
 
 // options are those under which an untouched bundle of h passes.
 func (h *history) options() Options {
-	return Options{Trust: h.keys.root.private.Public().(*rsa.PublicKey), Origin: testOrigin, Now: h.now().Add(time.Hour)}
+	return Options{Trust: h.keys.root.private.Public().(*rsa.PublicKey), Origin: h.origin(), Now: h.now().Add(time.Hour)}
 }
 
 func (h *history) sample(scope Scope, fsys fstest.MapFS) sampleBundle {

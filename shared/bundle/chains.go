@@ -26,7 +26,7 @@ func (v *verifier) judgeKeys(lines []line) map[lineID]*ledger.Fault {
 		entries[i] = l.entry
 		begun = begun || l.entry.LogIndex == 0
 	}
-	ring, faults := ledger.NewKeyring(v.opts.Origin, v.root, entries)
+	ring, faults := ledger.NewKeyring(v.opts.Origin, v.root, entries, v.lineage()...)
 	v.ring = ring
 	byLine := map[lineID]*ledger.Fault{}
 	for i, l := range lines {
@@ -44,6 +44,9 @@ func (v *verifier) judgeKeys(lines []line) map[lineID]*ledger.Fault {
 func (v *verifier) judgeChains(s *scan, keyFaults map[lineID]*ledger.Fault) error {
 	v.integrity.take(&s.order, stageWhole)
 	v.integrity.take(&s.misplaced, stageWhole)
+	if err := v.readClaims(s); err != nil {
+		return err
+	}
 	shares := s.bytes/v.chunk + 1
 	for share := range shares {
 		chains, err := v.chainsOf(s, share, shares)
@@ -52,6 +55,7 @@ func (v *verifier) judgeChains(s *scan, keyFaults map[lineID]*ledger.Fault) erro
 		}
 		onAllCores(chains, func(chain []line) { v.judgeChain(s, chain, keyFaults) })
 	}
+	v.strayClaims()
 	return nil
 }
 
@@ -116,9 +120,7 @@ func onAllCores(chains map[string][]line, judge func([]line)) {
 	group.Wait()
 }
 
-// judgeChain judges all records of one entity. What their states are worth under
-// the rules of their constitutions is not judged; it would be here, where a whole
-// chain is at hand, and would add to integrity.
+// judgeChain judges all records of one entity, and the newest state by the rules.
 func (v *verifier) judgeChain(s *scan, chain []line, keyFaults map[lineID]*ledger.Fault) {
 	slices.SortStableFunc(chain, func(a, b line) int { return cmp.Compare(a.entry.LogIndex, b.entry.LogIndex) })
 	for _, l := range chain {
@@ -151,6 +153,7 @@ func (v *verifier) judgeChain(s *scan, chain []line, keyFaults map[lineID]*ledge
 	for _, b := range breaks {
 		v.integrity.addFault(chain[b.Index].place(), chain[b.Index].entry.Record.EntityID, b.Fault)
 	}
+	v.judgeRules(chain[len(chain)-1])
 }
 
 // take adds what other findings hold, at another stage.

@@ -16,7 +16,7 @@ func (v *verifier) completeness(s *scan) *Offender {
 		return &Offender{Reason: ReasonScopeMismatch, File: manifestFile, Detail: "another scope than is required"}
 	}
 	for _, check := range []func(*scan) *Offender{
-		v.cut, v.rebuilt, v.included, v.topList, v.scoped,
+		v.cut, v.rebuilt, v.included, v.forked, v.topList, v.scoped,
 	} {
 		if o := check(s); o != nil {
 			return o
@@ -74,6 +74,9 @@ func (v *verifier) wholeLog(s *scan) []logEntry {
 	all := slices.Clone(s.entries)
 	for _, e := range v.headsText.Earlier {
 		all = append(all, logEntry{*e.LogIndex, *e.Hash})
+	}
+	for _, f := range v.headsText.Forks {
+		all = append(all, logEntry{*f.LogIndex, ledger.HashOf([]byte(*f.Statement))})
 	}
 	all = append(all, logEntry{*v.headsText.LogIndex, ledger.HashOf([]byte(*v.headsText.Record))})
 	slices.SortStableFunc(all, func(a, b logEntry) int { return cmp.Compare(a.at, b.at) })

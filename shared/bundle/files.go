@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/domain/canonical"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/translog"
@@ -14,6 +15,7 @@ import (
 // whose file is the canonical document of the hash that it is named by.
 func (v *verifier) loadDocuments() error {
 	total := 0
+	var documents [][]byte
 	for _, name := range v.files {
 		known, reason := v.known, ReasonConstitutionMalformed
 		switch {
@@ -37,7 +39,11 @@ func (v *verifier) loadDocuments() error {
 			continue
 		}
 		known[hash] = true
+		if isConstitution(name) {
+			documents = append(documents, b)
+		}
 	}
+	v.rules = compliance.Among(documents)
 	return nil
 }
 

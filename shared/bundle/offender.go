@@ -25,11 +25,13 @@ type place struct {
 	at    int64  // log index, in stage stageRecord
 	file  string // which breaks a tie
 	line  int
+
+	entity string // of rule results, which have no lines of their own
 }
 
 func (p place) before(o place) bool {
 	return cmp.Or(cmp.Compare(p.stage, o.stage), cmp.Compare(p.at, o.at),
-		cmp.Compare(p.file, o.file), cmp.Compare(p.line, o.line)) < 0
+		cmp.Compare(p.file, o.file), cmp.Compare(p.line, o.line), cmp.Compare(p.entity, o.entity)) < 0
 }
 
 // findings keeps the first offender of one verdict. Several goroutines may add.

@@ -25,6 +25,8 @@ const (
 	maxConstitutions = 64 << 20 // together
 	maxSample        = 64 << 10
 	maxAmendments    = 4 << 30
+	maxCompliance    = 1 << 30
+	maxResult        = 64 << 10 // one rule result
 	maxLine          = 2 << 20
 )
 

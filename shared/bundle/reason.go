@@ -12,6 +12,9 @@ const (
 	ReasonRecordMisplaced       ledger.Reason = "record_misplaced"
 	ReasonConstitutionMalformed ledger.Reason = "constitution_malformed"
 	ReasonChecklistMalformed    ledger.Reason = "checklist_malformed"
+	ReasonComplianceMalformed   ledger.Reason = "compliance_malformed"
+	ReasonRuleResultWrong       ledger.Reason = "rule_result_wrong"
+	ReasonRuleResultMissing     ledger.Reason = "rule_result_missing"
 
 	ReasonScopeMismatch       ledger.Reason = "scope_mismatch"
 	ReasonHeadsNotLast        ledger.Reason = "heads_not_last"
@@ -19,6 +22,7 @@ const (
 	ReasonLogEntryMissing     ledger.Reason = "log_entry_missing"
 	ReasonLogRootMismatch     ledger.Reason = "log_root_mismatch"
 	ReasonInclusionInvalid    ledger.Reason = "inclusion_invalid"
+	ReasonForkInconsistent    ledger.Reason = "fork_inconsistent"
 	ReasonAtBeyondHeads       ledger.Reason = "at_beyond_heads"
 	ReasonReferenceMissing    ledger.Reason = "reference_missing"
 	ReasonOutOfScope          ledger.Reason = "out_of_scope"

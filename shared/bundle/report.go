@@ -102,6 +102,10 @@ type Options struct {
 	Seen   []byte         // the last checkpoint seen, or nil
 	Scope  *Scope         // required, or nil: the manifest, which is not signed, says it
 
+	// WithoutRules judges as a verifier does that has no rules, which verify.py is:
+	// of the rule results only that they are of what is there.
+	WithoutRules bool
+
 	// Progress, or nil, hears how far the work is, in bytes of the lines to go
 	// through. It is called from one goroutine at a time.
 	Progress func(done, total int64)
@@ -175,8 +179,18 @@ type Report struct {
 	// Agent is what the bundle says of the scope's agent; nil in other scopes.
 	Agent *AgentReport `json:"agent,omitzero"`
 
+	// Rules is what this build's own run of the rules said; no verdict fails for it.
+	Rules RulesReport `json:"rules"`
+
 	// Unjudged are the bundle's files that no verdict speaks of, sorted.
 	Unjudged []string `json:"unjudged"`
+}
+
+// RulesReport counts the entities whose newest state was judged by the rules of its
+// constitution: those whose state is in the bundle, under rules that this build has.
+type RulesReport struct {
+	Judged    int64 `json:"judged"`
+	Violating int64 `json:"violating"` // those of them that break a rule
 }
 
 // Verdicts returns the four in their order.

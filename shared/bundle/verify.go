@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/translog"
 )
@@ -35,17 +37,20 @@ type verifier struct {
 	headsError     error                // why the heads record cannot be read
 	known          map[ledger.Hash]bool // constitutions
 	checklists     map[ledger.Hash]bool
+	rules          compliance.Rules // those of the constitutions that this build can judge by
+	claims         claims
 	progress       meter
 
 	sampleRecord, sampleSignature []byte
 
 	ring                 *ledger.Keyring
 	signature, integrity findings
+	judged, violating    atomic.Int64 // entities, by the rules
 }
 
 // Verify judges a bundle: a folder, or what NewZip returns. It reads nothing
 // else, takes no key and no name from the bundle that the options do not vouch
-// for, and holds no more than about 256 MiB of its text at a time, and 300 bytes
+// for, and holds no more than about 256 MiB of its text at a time, and 500 bytes
 // of every entity and entry.
 //
 // The error is a *NotBundleError, or says which option is missing; a bundle that
@@ -73,6 +78,7 @@ func verify(fsys fs.FS, opts Options, chunk int64) (Report, error) {
 		return Report{}, err
 	}
 	headsFault := v.judgeHeads()
+	v.judgeForks()
 	report := Report{
 		Origin: opts.Origin, Scope: v.scope, LogSize: v.checkpoint.Size, HeadsAt: v.heads.RecordedAt,
 		Amendments: int64(len(s.entries)), Entities: s.count(),
@@ -80,6 +86,7 @@ func verify(fsys fs.FS, opts Options, chunk int64) (Report, error) {
 		Integrity:    v.integrity.verdict("integrity"),
 		Completeness: verdictOf("completeness", v.completeness(s)),
 		Freshness:    verdictOf("freshness", v.freshness(s, headsFault)),
+		Rules:        RulesReport{v.judged.Load(), v.violating.Load()},
 		Unjudged:     slices.DeleteFunc(v.files, judged),
 	}
 	if v.scope.Type == ScopeAgent {
@@ -170,11 +177,10 @@ const maxDepth = 8
 
 var errTooMany = errors.New("too many files or folders")
 
-// judged reports whether a verdict speaks of a file. Rule results
-// (compliance.json) are carried: no verdict here says that they are right.
+// judged reports whether a verdict speaks of a file.
 func judged(name string) bool {
 	switch name {
-	case manifestFile, checkpointFile, headsFile, amendmentsFile, keysFile, sampleRecord, sampleSignature:
+	case manifestFile, checkpointFile, headsFile, amendmentsFile, keysFile, sampleRecord, sampleSignature, complianceFile:
 		return true
 	}
 	return isKeyFile(name) || isConstitution(name) || isChecklist(name)
@@ -211,7 +217,7 @@ func (v *verifier) freshness(s *scan, headsFault error) *Offender {
 	if v.opts.Seen == nil {
 		return nil
 	}
-	seen, err := translog.JudgeCheckpoint(v.ring, v.opts.Seen)
+	seen, err := translog.JudgeSeen(v.ring, v.opts.Seen)
 	if err != nil {
 		return in(seenFile, ReasonSeenInvalid, err.Error())
 	}
@@ -231,6 +237,8 @@ func (v *verifier) freshness(s *scan, headsFault error) *Offender {
 // seen: by rebuilding that one in scope all, else by the bundle's proof.
 func (v *verifier) continues(s *scan, seen, own translog.Checkpoint) bool {
 	switch {
+	case seen.Size == 0:
+		return seen.Root == translog.RootOf(nil)
 	case seen.Size == own.Size:
 		return seen.Root == own.Root
 	case v.scope.Type == ScopeAll:

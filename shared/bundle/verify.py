@@ -7,7 +7,8 @@
 
 Python 3.8 or newer, its standard library, nothing else: it shares no code with
 plant-verify. The format, and every reason given here, is described in two pages,
-shared/bundle/FORMAT.md and shared/ledger/FORMAT.md. It does not judge the rules.
+shared/bundle/FORMAT.md and shared/ledger/FORMAT.md. It has no rules: of the rule
+results it checks that each is of the newest version of an entity that is there.
 
 Exit code 0: all four verdicts pass; 1: one fails; 2: not a bundle, or not understood.
 """
@@ -27,7 +28,7 @@ import zlib
 MAX_INTEGER = 2**53 - 1
 MAX_LINE = 2 << 20
 LIMITS = {"manifest.json": 64 << 10, "checkpoint": 64 << 10, "heads.json": 64 << 20,
-          "keys.jsonl": 64 << 20, "amendments.jsonl": 4 << 30}
+          "keys.jsonl": 64 << 20, "amendments.jsonl": 4 << 30, "compliance.json": 1 << 30}
 ZERO = "0" * 64
 
 
@@ -423,6 +424,23 @@ HEADS = {"algorithm": is_text, "context": is_text, "entities": is_int, "key_id":
          "origin": is_text, "recorded_at": is_time, "root": is_hash, "tenants": is_int}
 
 
+FORK = {"algorithm": is_text, "context": is_text, "from_origin": is_text, "good_root": is_hash, "good_size": is_int, "key_id": is_text,
+        "lost_number": lambda v: is_int(v, 1), "lost_root": is_hash, "lost_size": is_int, "origin": is_text, "recorded_at": is_time}
+
+
+def is_origin(text):
+    return text != "" and not SPACE.search(text) and "+" not in text
+
+
+def read_fork(data):
+    """A fork's statement in canonical form, or None."""
+    f = read_object(data, FORK, null=False)
+    if f is None or not is_canonical(data) or f["context"] != "plant/fork/v1" or f["algorithm"] != DIRECT:
+        return None
+    sound = is_origin(f["origin"]) and is_origin(f["from_origin"]) and f["origin"] != f["from_origin"] and f["good_size"] <= f["lost_size"]
+    return f if sound else None
+
+
 def read_object(data, forms, null=True):
     """An object of exactly these members, or None."""
     try:
@@ -501,8 +519,8 @@ class Line:
 # --- Keys (ledger format, section 8) -----------------------------------------------------
 
 class Keyring:
-    def __init__(self, origin, root, lines):
-        self.origin, self.root = origin, root
+    def __init__(self, origin, root, lines, earlier=()):
+        self.origin, self.root, self.earlier = origin, root, earlier
         self.keys, self.chains, self.rooted = {}, {}, False
         self.positions, self.reattestations, self.lifted = {}, [], set()
         self.proven = {}
@@ -516,6 +534,10 @@ class Keyring:
         for line in lines:
             if id(line) not in self.faults and self.voids(signers[id(line)], line.at, line.hash):
                 self.faults[id(line)] = "key_revoked"
+
+    def origin_at(self, at):
+        """What an entry at a log index names: before a fork, the origin that it began anew."""
+        return next((origin for origin, below in self.earlier if at < below), self.origin)
 
     def log(self, line):
         r = self.open(line)
@@ -649,7 +671,7 @@ class Keyring:
             raise Fault("record_malformed")
         if r["context"] != "plant/amendment/v1":
             raise Fault("context_wrong")
-        if r["origin"] != self.origin:
+        if r["origin"] != self.origin_at(line.at):
             raise Fault("origin_wrong")
         if r["algorithm"] not in (DIRECT, BATCH):
             raise Fault("algorithm_unknown")
@@ -779,18 +801,19 @@ class Checkpoint:
             raise Fault("checkpoint_malformed")
         self.origin, self.size, self.root = lines[0], int(lines[1]), root
 
-    def judge(self, ring):
-        """Raises Fault unless a checkpoint key in force at index size - 1 signed it."""
-        if self.origin != ring.origin:
+    def judge(self, ring, origins=()):
+        """Raises Fault unless a checkpoint key in force at index size - 1 signed it, under the ring's origin or one of origins."""
+        origin = self.origin if self.origin in origins else ring.origin
+        if self.origin != origin:
             raise Fault("origin_wrong")
         known = {}
         for key in ring.chains.values():
             if key["kind"] == "ed25519":
-                name = sha256(ring.origin.encode() + b"\n\x01" + key["public"])[:4]
+                name = sha256(origin.encode() + b"\n\x01" + key["public"])[:4]
                 known[name] = key
         signed = {}
         for name, hash_, signature, exact in self.signatures:
-            if name != ring.origin or hash_ not in known or hash_ in signed:
+            if name != origin or hash_ not in known or hash_ in signed:
                 continue
             if not verify_ed25519(known[hash_]["public"], self.text.encode(), signature):
                 raise Fault("checkpoint_signature_invalid")
@@ -821,7 +844,7 @@ def judge_heads(ring, data, signature, at):
         raise Fault("heads_malformed")
     if h["context"] != "plant/heads/v1":
         raise Fault("context_wrong")
-    if h["origin"] != ring.origin:
+    if h["origin"] != ring.origin_at(at):
         raise Fault("origin_wrong")
     if h["algorithm"] == BATCH:
         raise Fault("algorithm_mismatch")
@@ -831,6 +854,18 @@ def judge_heads(ring, data, signature, at):
     if not verify_pss(key["public"], data, signature):
         raise Fault("signature_invalid")
     judge_key(ring, h["key_id"], at, "heads")
+
+
+def judge_fork(ring, data, signature, at, origin):
+    f = read_fork(data)
+    if f is None or f["good_size"] > at:
+        raise Fault("fork_malformed")
+    if f["origin"] != origin:
+        raise Fault("origin_wrong")
+    key = ring.admit(f["key_id"], at, "root")
+    if not verify_pss(key["public"], data, signature):
+        raise Fault("signature_invalid")
+    judge_key(ring, f["key_id"], at, "root")
 
 
 # --- Files -------------------------------------------------------------------------------
@@ -921,12 +956,14 @@ PLACE = {"owner": (is_text, True), "index": (is_int, True), "path": (HASHES, Tru
 LINE_FORM = Form(record=(is_text, True), signature=(is_base64, True), log_index=(is_int, True), inclusion=(HASHES, True),
                  opening=(Form(salt=(is_hash, True), state=(is_text, True)), False),
                  batch=(Form(statement=(is_text, True), index=(is_int, True), path=(HASHES, True)), False))
+FORK_FORM = Form(statement=(is_text, True), signature=(is_base64, True), log_index=(is_int, True), inclusion=(HASHES, True))
 HEADS_FORM = Form(record=(is_text, True), signature=(is_base64, True), log_index=(is_int, True), inclusion=(HASHES, True),
                   tenants=(list_of(Form(tenant=(is_hash, False), count=(lambda v: type(v) is int, False), root=(is_hash, False))), True),
                   salts=(map_of(is_text, is_hash), True),
                   earlier=(list_of(Form(log_index=(is_int, True), hash=(is_hash, True))), False),
                   consistency=(map_of(is_size, HASHES), False), entity=(Form(**PLACE), False),
-                  entities=(list_of(Form(entity_id=(is_text, True), **PLACE)), False))
+                  entities=(list_of(Form(entity_id=(is_text, True), **PLACE)), False),
+                  forks=(lambda v: list_of(FORK_FORM)(v) and all(a["log_index"] < b["log_index"] for a, b in zip(v, v[1:])), False))
 
 
 def good_scope(s):
@@ -940,6 +977,16 @@ def good_scope(s):
     return kind in ("governance_agent", "entity") and ident != "" and not at
 
 
+def is_ascending(v):
+    if not isinstance(v, list) or not all(map(is_text, v)):
+        return False
+    raw = [t.encode() for t in v]
+    return all(a < b for a, b in zip(raw, raw[1:]))
+
+
+RESULT_FORM = Form(constitution=(is_hash, True), entity_id=(is_text, True), failed=(is_ascending, True),
+                   passed=(is_ascending, True), seq=(is_int, True))
+COMPLIANCE_FORM = Form(results=(list_of(RESULT_FORM), True), constitution=(is_hash, False))
 MANIFEST_FORM = Form(format=(is_text, True), origin=(is_text, True), created_at=(is_time, True), scope=(good_scope, True))
 
 
@@ -1003,6 +1050,7 @@ class Verifier:
             raise NotBundle("heads.json: not of the scope")
         self.heads_bytes = self.heads["record"].encode()
         self.heads_record = read_object(self.heads_bytes, HEADS, null=False)
+        self.forks = [(f, f["statement"].encode(), read_fork(f["statement"].encode())) for f in self.heads.get("forks", [])]
         self.signature, self.integrity, self.inclusion, self.outside = Findings(), Findings(), Findings(), Findings()
         self.constitutions = set()
         self.documents("constitutions", self.constitutions, "constitution_malformed")
@@ -1025,10 +1073,12 @@ class Verifier:
     def run(self):
         self.scan()
         keys = [l for l in self.lines if l.is_key]
-        self.ring = Keyring(self.options["origin"], self.options["root"], keys)
+        earlier = [(f["from_origin"], at["log_index"]) for at, _, f in self.forks if f]
+        self.ring = Keyring(self.options["origin"], self.options["root"], keys, earlier)
         if not self.ring.rooted and not any(l.at == 0 for l in keys):
             self.signature.add((1, 0, "keys.jsonl", 0), "root_untrusted")
         self.judge_chains()
+        self.judge_results()
         self.judge_files()
         heads_fault = None
         try:
@@ -1036,6 +1086,13 @@ class Verifier:
         except Fault as f:
             heads_fault = f.reason
             self.signature.add((1, self.heads["log_index"], "heads.json", 0), heads_fault)
+        for i, (fork, data, _) in enumerate(self.forks):
+            after = self.forks[i + 1][2] if i + 1 < len(self.forks) else None
+            to = after["from_origin"] if after else self.options["origin"]
+            try:
+                judge_fork(self.ring, data, unbase64(fork["signature"]), fork["log_index"], to)
+            except Fault as f:
+                self.signature.add((1, fork["log_index"], "heads.json", 0), f.reason)
         try:
             complete = None
             self.completeness()
@@ -1142,6 +1199,30 @@ class Verifier:
             for i, reason in breaks:
                 self.integrity.add(chain[i].place, reason, entity)
 
+    def judge_results(self):
+        """Rule results are each of the newest version of an entity; what they say is for who has the rules."""
+        if "compliance.json" not in self.files.names:
+            return
+        try:
+            results = parse(read(self.files, "compliance.json", LIMITS["compliance.json"]), null=False)
+        except Refused:
+            results = None
+        ids = [r["entity_id"] for r in results["results"]] if COMPLIANCE_FORM(results) else None
+        if ids is None or len(set(ids)) != len(ids) or len(ids) > sum(map(len, self.owners.values())):
+            self.integrity.add((3, 0, "compliance.json", b""), "compliance_malformed")
+            return
+        newest = {}
+        for line in self.lines:
+            if line.record is not None:
+                held = newest.setdefault(line.record["entity_id"], line)
+                if line.at >= held.at:
+                    newest[line.record["entity_id"]] = line
+        for result in results["results"]:
+            entity = result["entity_id"]
+            line = newest.get(entity)
+            if line is None or line.is_key or (result["seq"], result["constitution"]) != (line.record["seq"], line.record["constitution"]):
+                self.integrity.add((3, 0, "compliance.json", entity.encode()), "rule_result_wrong", entity)
+
     def judge_files(self):
         if self.manifest["origin"] != self.options["origin"]:
             self.signature.add((0, -1, "manifest.json", 0), "origin_wrong")
@@ -1186,6 +1267,14 @@ class Verifier:
         path = [bytes.fromhex(x) for x in self.heads["inclusion"]]
         if not included(path, c.size, c.root, self.heads["log_index"], leaf_of(sha256(self.heads_bytes))):
             fail("inclusion_invalid")
+        for fork, data, f in self.forks:
+            at = fork["log_index"]
+            if not included([bytes.fromhex(x) for x in fork["inclusion"]], c.size, c.root, at, leaf_of(sha256(data))):
+                fail("inclusion_invalid", at=at)
+            if f is None:
+                fail("fork_malformed", at=at)
+            if not self.continues(f["good_size"], bytes.fromhex(f["good_root"]), c):
+                fail("fork_inconsistent", at=at)
         rows = [{"tenant": ZERO, "count": 0, "root": ZERO, **row} for row in self.heads["tenants"]]
         if any(a["tenant"] >= b["tenant"] for a, b in zip(rows, rows[1:])):
             fail("tenants_unsorted")
@@ -1264,7 +1353,8 @@ class Verifier:
 
     def whole_log(self):
         earlier = [(e["log_index"], bytes.fromhex(e["hash"])) for e in self.heads.get("earlier", [])]
-        return sorted(self.entries + earlier + [(self.heads["log_index"], sha256(self.heads_bytes))], key=lambda e: e[0])
+        forks = [(f["log_index"], sha256(data)) for f, data, _ in self.forks]
+        return sorted(self.entries + earlier + forks + [(self.heads["log_index"], sha256(self.heads_bytes))], key=lambda e: e[0])
 
     def freshness(self, heads_fault):
         if heads_fault:
@@ -1281,7 +1371,7 @@ class Verifier:
             return None
         try:
             seen = Checkpoint(self.options["seen"])
-            seen.judge(self.ring)
+            seen.judge(self.ring, [origin for origin, _ in self.ring.earlier])
         except Fault:
             return offence("seen_invalid", "seen")
         try:
@@ -1291,15 +1381,19 @@ class Verifier:
             return offence("checkpoint_invalid", "checkpoint")
         if own.size < seen.size:
             return offence("rollback", "checkpoint")
-        if own.size == seen.size:
-            ok = own.root == seen.root
-        elif self.kind == "all":
+        return None if self.continues(seen.size, seen.root, own) else offence("seen_inconsistent", "checkpoint")
+
+    def continues(self, size, root, own):
+        """Whether the checkpoint's log begins with that of a size and a root."""
+        if size == 0:
+            return root == root_of([])
+        if own.size == size:
+            return own.root == root
+        if self.kind == "all":
             whole = self.whole_log()
-            ok = seen.size <= len(whole) and root_of(leaf_of(e) for _, e in whole[:seen.size]) == seen.root
-        else:
-            path = self.heads.get("consistency", {}).get(str(seen.size))
-            ok = path is not None and consistent([bytes.fromhex(x) for x in path], own.size, own.root, seen.size, seen.root)
-        return None if ok else offence("seen_inconsistent", "checkpoint")
+            return size <= len(whole) and root_of(leaf_of(e) for _, e in whole[:size]) == root
+        path = self.heads.get("consistency", {}).get(str(size))
+        return path is not None and consistent([bytes.fromhex(x) for x in path], own.size, own.root, size, root)
 
 
 def head_leaf(head):
@@ -1390,7 +1484,7 @@ def main():
     else:
         for name, offender in verdicts.items():
             print("%-13s %s" % (name, "passed" if offender is None else "FAILED: " + ascii(offender)))
-        print("All four verdicts pass. Rules are not judged here." if not any(verdicts.values()) else "Try: ask for the bundle again, and keep both if it fails again")
+        print("All four verdicts pass. The rules themselves are not judged here." if not any(verdicts.values()) else "Try: ask for the bundle again, and keep both if it fails again")
     return 1 if any(verdicts.values()) else 0
 
 

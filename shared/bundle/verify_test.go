@@ -28,7 +28,7 @@ func TestVerifyEveryScope(t *testing.T) {
 				report, reasons := judge(t, b.fsys, o)
 				require.Empty(t, reasons)
 				require.True(t, report.Passed())
-				require.Equal(t, []string{"VERIFY.md", "compliance.json", "verify.py"}, report.Unjudged)
+				require.Equal(t, []string{"VERIFY.md", "verify.py"}, report.Unjudged)
 				require.Equal(t, b.scope, report.Scope)
 				require.Equal(t, must(translog.ReadCheckpoint(b.same)).Size, report.LogSize)
 			}
@@ -123,11 +123,11 @@ func TestVerifyFinds(t *testing.T) {
 		}, reasonMap{"integrity": ReasonRecordMisplaced}},
 		{
 			"the newest left out", acme, func(_ *testing.T, fsys fstest.MapFS, _ *Options) { without(fsys, amendmentsFile, 5) },
-			reasonMap{"completeness": ReasonTenantCountMismatch},
+			reasonMap{"integrity": ReasonRuleResultWrong, "completeness": ReasonTenantCountMismatch},
 		},
 		{
 			"an entry left out of all", all, func(_ *testing.T, fsys fstest.MapFS, _ *Options) { without(fsys, amendmentsFile, 9) },
-			reasonMap{"completeness": ReasonLogEntryMissing},
+			reasonMap{"integrity": ReasonRuleResultWrong, "completeness": ReasonLogEntryMissing},
 		},
 		{"an entry twice", all, func(_ *testing.T, fsys fstest.MapFS, _ *Options) {
 			fsys[amendmentsFile].Data = append(lineOf(fsys, amendmentsFile, 1), fsys[amendmentsFile].Data...)
@@ -142,7 +142,7 @@ func TestVerifyFinds(t *testing.T) {
 			edited(t, fsys, headsFile, func(o object) {
 				o["earlier"] = append(o["earlier"].([]any), object{"log_index": hidden.entry.LogIndex, "hash": hidden.entry.Hash})
 			})
-		}, reasonMap{"completeness": ReasonTenantCountMismatch}},
+		}, reasonMap{"integrity": ReasonRuleResultWrong, "completeness": ReasonTenantCountMismatch}},
 		{"an older heads record left out", all, func(t *testing.T, fsys fstest.MapFS, _ *Options) {
 			member(t, fsys, headsFile, 0, "earlier", nil)
 		}, reasonMap{"completeness": ReasonLogEntryMissing}},
@@ -241,7 +241,7 @@ func TestVerifyFinds(t *testing.T) {
 		{"the whole log is not there, one was seen", all, func(_ *testing.T, fsys fstest.MapFS, o *Options) {
 			without(fsys, amendmentsFile, 3, 4, 5)
 			o.Seen = sampleBundles()[all].seen
-		}, reasonMap{"completeness": ReasonLogEntryMissing, "freshness": ReasonSeenInconsistent}},
+		}, reasonMap{"integrity": ReasonRuleResultWrong, "completeness": ReasonLogEntryMissing, "freshness": ReasonSeenInconsistent}},
 		{
 			"what was seen is no checkpoint", all, func(_ *testing.T, _ fstest.MapFS, o *Options) { o.Seen = []byte{} },
 			reasonMap{"freshness": ReasonSeenInvalid},
@@ -315,7 +315,7 @@ func TestVerifyHeadsSigned(t *testing.T) {
 			o["earlier"] = append(o["earlier"].([]any), object{"log_index": heads.at - 1, "hash": extra.Hash})
 		})
 		_, reasons := judge(t, fsys, h.options())
-		require.Equal(t, reasonMap{"completeness": ReasonTenantExtra}, reasons)
+		require.Equal(t, reasonMap{"integrity": ReasonRuleResultWrong, "completeness": ReasonTenantExtra}, reasons)
 	})
 }
 
@@ -385,6 +385,6 @@ func TestReportAsJSON(t *testing.T) {
 	report, _ := judge(t, fsys, b.options)
 	out := string(must(json.Marshal(report)))
 	require.Contains(t, out, `"completeness":{"name":"completeness","passed":false,"offender":{"reason":"log_entry_missing","file":"amendments.jsonl","log_index":15`)
-	require.Contains(t, out, `"integrity":{"name":"integrity","passed":true}`)
+	require.Contains(t, out, `"freshness":{"name":"freshness","passed":true}`)
 	require.Contains(t, fmt.Sprint(report.Completeness.Offender), "log index 15")
 }

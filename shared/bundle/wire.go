@@ -76,6 +76,7 @@ type headsText struct {
 	Consistency map[string][]ledger.Hash `json:"consistency,omitzero"` // other scopes
 	Entity      *entityPlace             `json:"entity,omitzero"`      // scope entity
 	Entities    *[]entityPlace           `json:"entities,omitzero"`    // scope agent
+	Forks       []forkText               `json:"forks,omitzero"`       // of a log that began anew
 }
 
 // earlierHeads is the log entry of an older heads record.
@@ -110,6 +111,7 @@ func readHeads(fsys fs.FS, scope Scope) (headsText, error) {
 		n, err := strconv.ParseInt(size, 10, 64)
 		ok = ok && err == nil && n > 0 && strconv.FormatInt(n, 10) == size
 	}
+	ok = ok && wholeForks(h.Forks)
 	if e := h.Entity; e != nil {
 		ok = ok && e.EntityID == nil && e.whole()
 	}
@@ -159,7 +161,9 @@ type line struct {
 	inclusion []ledger.Hash
 }
 
-func (l line) place() place { return place{stageRecord, l.entry.LogIndex, l.file, l.number} }
+func (l line) place() place {
+	return place{stage: stageRecord, at: l.entry.LogIndex, file: l.file, line: l.number}
+}
 
 // isKey reports whether the record speaks of a signing key, in whichever file it
 // stands: what was said of keys must not be overlooked.

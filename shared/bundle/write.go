@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/domain/canonical"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/translog"
@@ -43,8 +44,9 @@ type Contents struct {
 	Constitutions [][]byte // every rule set that a record names, in canonical form
 	Checklists    [][]byte // every checklist that a certification names, in canonical form
 
-	// Compliance writes the rule results, compliance.json; nil for none.
-	Compliance func(io.Writer) error
+	// Compliance are the rule results of the entities of Amendments, one of each whose
+	// newest state is shown and can be judged; nil for none at all.
+	Compliance iter.Seq2[compliance.Result, error]
 }
 
 // Line is an amendment at its place in the log, with its inclusion path in the
@@ -67,6 +69,7 @@ type HeadsContents struct {
 
 	Earlier     []EarlierHeads          // scope all: every older heads record
 	Consistency map[int64][]ledger.Hash // other scopes: by the older size, of checkpoints that auditors may hold
+	Forks       []ForkStatement         // every one in the log, ascending
 	Places      []HeadPlace             // scope entity: its one; scope agent: one of each entity, in any order
 }
 
@@ -74,6 +77,13 @@ type HeadsContents struct {
 type EarlierHeads struct {
 	LogIndex int64
 	Hash     ledger.Hash
+}
+
+// ForkStatement is what a root said where the log began anew.
+type ForkStatement struct {
+	LogIndex             int64
+	Statement, Signature []byte
+	Inclusion            []ledger.Hash // in the tree of the bundle's checkpoint
 }
 
 // HeadPlace is where an entity's head stands among the heads of its owner.
@@ -157,6 +167,10 @@ func (w *writer) heads() error {
 			text.Consistency = map[string][]ledger.Hash{}
 		}
 		text.Consistency[strconv.FormatInt(size, 10)] = path
+	}
+	for _, f := range h.Forks {
+		statement, signature := string(f.Statement), encoded(f.Signature)
+		text.Forks = append(text.Forks, forkText{&f.LogIndex, &statement, &signature, &f.Inclusion})
 	}
 	switch scope := w.contents.Scope; {
 	case scope.Type == ScopeEntity && len(h.Places) == 1:
@@ -302,17 +316,8 @@ func (w *writer) rest() error {
 			return err
 		}
 	}
-	if w.contents.Compliance != nil {
-		f, err := w.zip.create(complianceFile)
-		if err != nil {
-			return err
-		}
-		if err := w.contents.Compliance(f); err != nil {
-			return fmt.Errorf("%s: %w", complianceFile, err)
-		}
-		if err := f.Close(); err != nil {
-			return err
-		}
+	if err := w.compliance(); err != nil {
+		return fmt.Errorf("%s: %w", complianceFile, err)
 	}
 	guide, err := w.guide()
 	if err != nil {

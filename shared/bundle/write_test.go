@@ -12,6 +12,7 @@ import (
 	"testing"
 	"weak"
 
+	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/stretchr/testify/require"
 )
@@ -70,7 +71,9 @@ func TestWriteRefuses(t *testing.T) {
 		"a source that fails": {func(c *Contents) {
 			c.Amendments = func(yield func(Line, error) bool) { yield(Line{}, broken) }
 		}, broken},
-		"rule results that fail": {func(c *Contents) { c.Compliance = func(io.Writer) error { return broken } }, broken},
+		"rule results that fail": {func(c *Contents) {
+			c.Compliance = func(yield func(compliance.Result, error) bool) { yield(compliance.Result{}, broken) }
+		}, broken},
 		"lines in another order": {func(c *Contents) {
 			var lines []Line
 			for l := range c.Amendments {
@@ -162,4 +165,25 @@ func TestWriteConstantMemory(t *testing.T) {
 	}
 	require.NoError(t, Write(io.Discard, c))
 	require.Len(t, old, 50)
+}
+
+// TestWriteRefusesWhatNobodyReads: no line and no file longer than a reader takes.
+func TestWriteRefusesWhatNobodyReads(t *testing.T) {
+	t.Parallel()
+	h := newHistory()
+	of := func(size, lines int) Contents {
+		c := h.contents(Scope{Type: ScopeAll}, h.headsRecord(nil))
+		e := h.entries[6]
+		e.Opening = &ledger.Opening{State: bytes.Repeat([]byte("ab"), size/2)}
+		var all []Line
+		for i := range lines {
+			e.LogIndex = int64(100 + i)
+			all = append(all, Line{Entry: e})
+		}
+		c.Keys = linesOf(all...)
+		return c
+	}
+	require.NoError(t, Write(io.Discard, of(maxLine/2, 1)))
+	require.ErrorIs(t, Write(io.Discard, of(maxLine, 1)), errTooLarge)
+	require.ErrorIs(t, Write(io.Discard, of(maxLine/2, 2*maxKeys/maxLine+1)), errTooLarge)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dlai-sd/plant/shared/bundle"
+	"github.com/dlai-sd/plant/shared/compliance"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/sequencer"
@@ -137,6 +138,7 @@ func (e *Exporter) Count(ctx context.Context, o Order, cut store.Noted, limit in
 type Plan struct {
 	contents      bundle.Contents
 	keys, records reader
+	rules         compliance.Rules
 }
 
 // Prepare finds everything of a bundle but its records, so that what can fail fails
@@ -160,6 +162,7 @@ func (e *Exporter) Prepare(ctx context.Context, o Order, cut store.Noted) (*Plan
 			Origin: e.Origin, CreatedAt: o.At, Scope: o.Scope, Checkpoint: cut.Note, Heads: heads, Constitutions: rules,
 			Checklists: checklists(),
 		},
+		rules:   compliance.Among(rules),
 		keys:    reader{db: e.DB, tree: tree, selected: store.Selection{Keys: true}, size: cut.Size},
 		records: reader{db: e.DB, tree: tree, selected: selected, recordsAs: recordsAs(o), viewer: o.Viewer, size: cut.Size},
 	}, nil
@@ -187,6 +190,7 @@ func recordsAs(o Order) string {
 func (p *Plan) Write(ctx context.Context, w io.Writer) error {
 	c := p.contents
 	c.Keys, c.Amendments = p.keys.lines(ctx), p.records.lines(ctx)
+	c.Compliance = p.records.results(ctx, p.rules)
 	return bundle.Write(w, c)
 }
 
@@ -208,6 +212,9 @@ func (e *Exporter) heads(ctx context.Context, o Order, s store.Selection, cut st
 	if err != nil {
 		return h, fmt.Errorf("top list: %w", err)
 	}
+	if h.Forks, err = e.forks(ctx, cut.Size, tree); err != nil {
+		return h, err
+	}
 	places, err := e.places(ctx, s, top, at)
 	if err != nil {
 		return h, err
@@ -225,30 +232,63 @@ func (e *Exporter) heads(ctx context.Context, o Order, s store.Selection, cut st
 	}
 	translog.SortRows(h.Tenants)
 	if s.All {
-		h.Earlier, err = e.earlier(ctx, at)
+		h.Earlier, err = e.earlier(ctx, at, h.Forks)
 		return h, err
 	}
-	h.Consistency, err = e.consistency(ctx, o.Seen, cut.Size, tree)
+	h.Consistency, err = e.consistency(ctx, o.Seen, cut.Size, h.Forks, tree)
 	return h, err
 }
 
-func (e *Exporter) earlier(ctx context.Context, below int64) (list []bundle.EarlierHeads, err error) {
+// forks are the statements by which the log began anew.
+func (e *Exporter) forks(ctx context.Context, size int64, tree *tree) ([]bundle.ForkStatement, error) {
+	logged, err := e.DB.Forks(ctx, size)
+	if err != nil {
+		return nil, err
+	}
+	var list []bundle.ForkStatement
+	for _, f := range logged {
+		if err := tree.load(ctx, translog.InclusionTiles(f.LogIndex, size)); err != nil {
+			return nil, err
+		}
+		path, err := tree.nodes().Inclusion(f.LogIndex, size)
+		if err != nil {
+			return nil, fmt.Errorf("fork %d: %w", f.LogIndex, err)
+		}
+		list = append(list, bundle.ForkStatement{LogIndex: f.LogIndex, Statement: f.Statement, Signature: f.Signature, Inclusion: path})
+	}
+	return list, nil
+}
+
+// earlier are the older heads records: what is no amendment's and no fork's.
+func (e *Exporter) earlier(ctx context.Context, below int64, forks []bundle.ForkStatement) (list []bundle.EarlierHeads, err error) {
 	others, err := e.DB.OtherEntries(ctx, below)
 	for _, o := range others {
+		if slices.ContainsFunc(forks, func(f bundle.ForkStatement) bool { return f.LogIndex == o.LogIndex }) {
+			continue
+		}
 		list = append(list, bundle.EarlierHeads{LogIndex: o.LogIndex, Hash: o.Hash})
 	}
 	return list, err
 }
 
 // consistency shows the log to continue the newest of earlier cuts, and the one that
-// the auditor holds.
-func (e *Exporter) consistency(ctx context.Context, seen, size int64, tree *tree) (map[int64][]ledger.Hash, error) {
+// the auditor holds, and those that forks went on from.
+func (e *Exporter) consistency(ctx context.Context, seen, size int64, forks []bundle.ForkStatement, tree *tree) (map[int64][]ledger.Hash, error) {
 	sizes, err := e.DB.SealedSizes(ctx, size, consistent)
 	if err != nil {
 		return nil, err
 	}
 	if seen > 0 && seen < size && !slices.Contains(sizes, seen) {
 		sizes = append(sizes, seen)
+	}
+	for _, f := range forks {
+		said, err := translog.ParseFork(f.Statement)
+		if err != nil {
+			return nil, err
+		}
+		if said.Good.Size > 0 && !slices.Contains(sizes, said.Good.Size) {
+			sizes = append(sizes, said.Good.Size)
+		}
 	}
 	paths := map[int64][]ledger.Hash{}
 	for _, from := range sizes {

@@ -17,7 +17,7 @@ func (k *Keyring) Judge(chain []Entry) []*Fault {
 	hashes := make([]Hash, len(chain))
 	for i, e := range chain {
 		hashes[i] = HashOf(e.Bytes)
-		records[i], faults[i] = k.open(e.Amendment)
+		records[i], faults[i] = k.open(e)
 		if faults[i] == nil {
 			faults[i] = k.checkSigned(records[i], e)
 		}

@@ -17,17 +17,25 @@ type Entry struct {
 // once from every signing_key chain and its answers do not change; any number of
 // goroutines may ask it.
 type Keyring struct {
-	origin string
-	root   string            // the pinned root's key id
-	keys   map[string]*Key   // by key id
-	chains map[string]*Key   // by entity id
-	lifted map[Hash]struct{} // voided key records that a later one reattests
-	rooted bool
+	origin  string
+	earlier []Earlier
+	root    string            // the pinned root's key id
+	keys    map[string]*Key   // by key id
+	chains  map[string]*Key   // by entity id
+	lifted  map[Hash]struct{} // voided key records that a later one reattests
+	rooted  bool
 
 	reattestations []reattestation
 	positions      map[Hash]position // of sound key records
 
 	statements proven // batch statements whose signature held
+}
+
+// Earlier is the part of a log that was written under another origin, before a fork
+// began it anew: every entry below an index.
+type Earlier struct {
+	Origin string
+	Below  int64
 }
 
 // position is where a record stands.
@@ -47,7 +55,8 @@ type reattestation struct {
 
 // NewKeyring builds the keyring of a deployment from all records of signing_key
 // entities. root is the id of the key that the caller trusts beforehand; the
-// log's entry 0 must introduce it and be signed by it.
+// log's entry 0 must introduce it and be signed by it. earlier are the origins of a
+// log that was forked, ascending; who signed the forks, their caller judges.
 //
 // Introductions, retirements and revocations count in log order, each only if
 // its signer was in force when it was logged. A revocation voids what the key
@@ -56,9 +65,9 @@ type reattestation struct {
 //
 // The faults are those of the entries, in the order in which they were given:
 // nil where a record is sound, otherwise the first reason of FORMAT.md's order.
-func NewKeyring(origin, root string, entries []Entry) (*Keyring, []*Fault) {
+func NewKeyring(origin, root string, entries []Entry, earlier ...Earlier) (*Keyring, []*Fault) {
 	k := &Keyring{
-		origin: origin, root: root,
+		origin: origin, earlier: earlier, root: root,
 		keys: map[string]*Key{}, chains: map[string]*Key{},
 		lifted: map[Hash]struct{}{}, positions: map[Hash]position{},
 	}
@@ -88,7 +97,7 @@ func revoked() *Fault {
 // log takes one key record in its turn. It returns the signer and a fault that no
 // later record can lift.
 func (k *Keyring) log(e Entry) (signer string, f *Fault) {
-	r, f := k.open(e.Amendment)
+	r, f := k.open(e)
 	if f != nil {
 		return "", f
 	}
@@ -239,6 +248,26 @@ func (k *Keyring) Rooted() bool { return k.rooted }
 // Origin returns the deployment whose keys these are.
 func (k *Keyring) Origin() string { return k.origin }
 
+// OriginAt returns the deployment that an entry at a log index names: Origin, or
+// before a fork the one that it began anew.
+func (k *Keyring) OriginAt(index int64) string {
+	for _, e := range k.earlier {
+		if index < e.Below {
+			return e.Origin
+		}
+	}
+	return k.origin
+}
+
+// Origins returns all of them, the newest last.
+func (k *Keyring) Origins() []string {
+	var all []string
+	for _, e := range k.earlier {
+		all = append(all, e.Origin)
+	}
+	return append(all, k.origin)
+}
+
 // Keys returns every key that was introduced, by log index. The caller must not
 // change what they point to.
 func (k *Keyring) Keys() []Key {
@@ -306,17 +335,17 @@ func (k *Keyring) present(keyID string, at int64) *Fault {
 }
 
 // open reads a record and reports what is wrong before its key is looked at.
-func (k *Keyring) open(a Amendment) (Record, *Fault) {
-	r, f := readRecord(a.Bytes)
+func (k *Keyring) open(e Entry) (Record, *Fault) {
+	r, f := readRecord(e.Bytes)
 	switch {
 	case f != nil:
 		return Record{}, f
 	case r.Context != ContextAmendment:
 		return Record{}, checkContext(r)
-	case r.Origin != k.origin:
+	case r.Origin != k.OriginAt(e.LogIndex):
 		return Record{}, fault(ReasonOriginWrong, "a record of another deployment")
 	}
-	return r, checkAlgorithm(r, a)
+	return r, checkAlgorithm(r, e.Amendment)
 }
 
 // checkSigned reports what is wrong with the key and the signature of a record,

@@ -1,19 +1,30 @@
 package sequencer_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
+	"crypto/rsa"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/migrations"
+	"github.com/dlai-sd/plant/shared/audit"
+	"github.com/dlai-sd/plant/shared/bundle"
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/export"
 	"github.com/dlai-sd/plant/shared/keys"
+	"github.com/dlai-sd/plant/shared/ledger"
+	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/sequencer"
+	"github.com/dlai-sd/plant/shared/store"
+	"github.com/dlai-sd/plant/shared/testkit/harness"
 	"github.com/dlai-sd/plant/shared/translog"
 )
 
@@ -134,6 +145,8 @@ func TestRestoredBackup(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, translog.CheckConsistency(path, c.Size, c.Root, good.Size, good.Root))
 
+	old.bundles(t, n, good)
+
 	// The database from before the restore, should it come back, is stopped too.
 	_, err = k.sequencer(t, nil).Run(t.Context())
 	require.NotNil(t, sequencer.Halted(err))
@@ -172,4 +185,57 @@ func TestForkIsNoWayAround(t *testing.T) {
 	require.Equal(t, sequencer.ReasonFork, sequencer.Halted(err).Reason)
 	require.NoError(t, os.Remove(filepath.Join(k.dir, "checkpoints", "000000000003")))
 	run(t, old.origin(t, newOrigin))
+}
+
+// bundles exports from a forked log, and has both verifiers judge: who expects the
+// new origin and holds a checkpoint of the old one is satisfied; who does not know of
+// the fork is told.
+func (k *kit) bundles(t *testing.T, s *sequencer.Sequencer, good translog.Checkpoint) {
+	t.Helper()
+	service, err := registry.New(registry.Config{
+		DB: k.Open(t, "plant_writer", 2), Keys: k.Secrets.Hold(keys.Pinned(k.Keys[domain.UseAmendment]), time.Now),
+		Origin: newOrigin, Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	later := *k
+	later.registry = service
+	id := later.write(t, 1)[0]
+	cut, err := s.Seal(t.Context())
+	require.NoError(t, err)
+	kept, err := k.db.Checkpoints(t.Context(), 0, 100)
+	require.NoError(t, err)
+	var seen []byte
+	for _, c := range kept {
+		if c.Size == good.Size {
+			seen = c.Note
+		}
+	}
+	require.NotEmpty(t, seen)
+	x := &export.Exporter{DB: k.db, Log: s, Origin: newOrigin, Now: time.Now}
+	root := k.rootKey(t).Public().(*rsa.PublicKey)
+	for _, scope := range []bundle.Scope{{Type: bundle.ScopeAll}, {Type: bundle.ScopeGovernanceAgent, ID: "acme"}, {Type: bundle.ScopeEntity, ID: string(id)}} {
+		plan, err := x.Prepare(t.Context(), export.Order{Scope: scope, At: time.Now()}, cut)
+		require.NoError(t, err)
+		var b bytes.Buffer
+		require.NoError(t, plan.Write(t.Context(), &b))
+		fsys, err := bundle.NewZip(bytes.NewReader(b.Bytes()), int64(b.Len()))
+		require.NoError(t, err)
+		o := bundle.Options{Trust: root, Origin: newOrigin, Now: time.Now(), Seen: seen, Scope: &scope}
+		report, err := bundle.Verify(fsys, o)
+		require.NoError(t, err)
+		for _, v := range report.Verdicts() {
+			require.True(t, v.Passed, "%s: %s: %+v", scope, v.Name, v.Offender)
+		}
+		require.Positive(t, report.Rules.Judged)
+		o.Origin = harness.Origin
+		report, err = bundle.Verify(fsys, o)
+		require.NoError(t, err)
+		require.Equal(t, ledger.ReasonOriginWrong, report.Signature.Offender.Reason)
+	}
+	auditor := &audit.Auditor{DB: k.db, Log: s, Origin: newOrigin}
+	ids, err := k.db.AuditIDs(t.Context(), store.RunFilter{}, "", 100)
+	require.NoError(t, err)
+	done, err := auditor.Entities(t.Context(), ids)
+	require.NoError(t, err)
+	require.Empty(t, done.Findings, "what was written before the fork is as sound as it was")
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -135,6 +136,7 @@ type Held struct {
 	Entities      []Kept // as they were asked for; what has left no trace is empty
 	Keys          []Kept // every signing key
 	Constitutions [][]byte
+	Forks         []LoggedFork
 	Size          int64 // of the log
 }
 
@@ -168,6 +170,10 @@ func (h *Held) surroundings(ctx context.Context, tx pgx.Tx) (keys []string, err 
 	b.Queue(`SELECT coalesce(max(log_index) + 1, 0) FROM public.log_entry`).QueryRow(func(row pgx.Row) error { return row.Scan(&h.Size) })
 	b.Queue(selectConstitutions).Query(func(rows pgx.Rows) error {
 		h.Constitutions, err = collectDocuments(rows)
+		return err
+	})
+	b.Queue(selectForks, int64(math.MaxInt64)).Query(func(rows pgx.Rows) error {
+		h.Forks, err = collectForks(rows)
 		return err
 	})
 	b.Queue(selectKeyIDs, domain.KeyringAgent).Query(func(rows pgx.Rows) error {

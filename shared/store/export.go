@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -77,6 +78,44 @@ func scanLogged(row pgx.CollectableRow) (Logged, error) {
 	err := row.Scan(&l.LogIndex, &l.EntityID, &l.Seq, &l.Record, &l.Signature, &statement, &index, &path)
 	l.Batch = batchOf(statement, index, path)
 	return l, err
+}
+
+const selectNewest = `
+SELECT f.log_index, n.log_index, f.entity_id::text, n.seq, a.record
+FROM (SELECT l.log_index, l.entity_id FROM public.log_entry l
+	WHERE l.seq = 1 AND l.log_index >= $1 AND l.log_index < $2 AND %s ORDER BY l.log_index LIMIT $4) f
+CROSS JOIN LATERAL (SELECT log_index, seq FROM public.log_entry n WHERE n.entity_id = f.entity_id AND n.log_index < $2
+	ORDER BY n.seq DESC LIMIT 1) n
+JOIN public.amendment a ON a.entity_id = f.entity_id AND a.seq = n.seq
+ORDER BY f.log_index`
+
+// NewestLogged is the newest amendment of an entity below a size, without signature and
+// opening, and where the entity's first one stands.
+type NewestLogged struct {
+	First int64
+	Logged
+}
+
+// NewestLogged returns the newest amendments, below size, of up to limit entities of a
+// selection whose first stands at a log index or behind it, in the order of those.
+// They are read as Logged reads them.
+func (db *DB) NewestLogged(ctx context.Context, tenant string, s Selection, from, size int64, limit int) ([]NewestLogged, error) {
+	var b pgx.Batch
+	if tenant != "" {
+		asReader(&b, tenant)
+	}
+	condition, argument := s.where()
+	var list []NewestLogged
+	b.Queue(fmt.Sprintf(selectNewest, condition), from, size, argument, limit).Query(func(rows pgx.Rows) error {
+		var err error
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (NewestLogged, error) {
+			var n NewestLogged
+			err := row.Scan(&n.First, &n.LogIndex, &n.EntityID, &n.Seq, &n.Record)
+			return n, err
+		})
+		return err
+	})
+	return list, db.send(ctx, &b)
 }
 
 // CountLogged counts the amendments of a selection below size, up to limit.

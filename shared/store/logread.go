@@ -172,6 +172,37 @@ func (db *DB) ForkTo(ctx context.Context, origin string) (Fork, error) {
 	return f, err
 }
 
+// LoggedFork is a fork's statement at its place in the log.
+type LoggedFork struct {
+	LogIndex int64
+	Fork
+}
+
+const selectForks = `SELECT e.log_index, f.origin, f.statement, f.signature FROM public.log_fork f JOIN public.log_entry e USING (hash)
+	WHERE e.log_index < $1 ORDER BY e.log_index`
+
+func collectForks(rows pgx.Rows) ([]LoggedFork, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (LoggedFork, error) {
+		var f LoggedFork
+		var statement string
+		err := row.Scan(&f.LogIndex, &f.Origin, &statement, &f.Signature)
+		f.Statement = []byte(statement)
+		return f, err
+	})
+}
+
+// Forks returns the statements that stand in the log below an index, in its order.
+func (db *DB) Forks(ctx context.Context, below int64) ([]LoggedFork, error) {
+	var b pgx.Batch
+	var list []LoggedFork
+	b.Queue(selectForks, below).Query(func(rows pgx.Rows) error {
+		var err error
+		list, err = collectForks(rows)
+		return err
+	})
+	return list, db.send(ctx, &b)
+}
+
 // LogFork appends a fork's statement to the log, unless it stands there already.
 func (db *DB) LogFork(ctx context.Context, f Fork) error {
 	hash := ledger.HashOf(f.Statement)

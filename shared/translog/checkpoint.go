@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -147,6 +148,20 @@ func exact(s note.Signature) bool {
 // are those of OpenCheckpoint, or the first signing key's problem at that index.
 // The checkpoint is returned wherever it could be read.
 func JudgeCheckpoint(ring *ledger.Keyring, msg []byte) (Checkpoint, error) {
+	return judgeCheckpoint(ring, msg, ring.Origin())
+}
+
+// JudgeSeen is JudgeCheckpoint for one that somebody kept: of a log that was forked
+// since, it may be of an origin from before.
+func JudgeSeen(ring *ledger.Keyring, msg []byte) (Checkpoint, error) {
+	origin := ring.Origin()
+	if c, err := ReadCheckpoint(msg); err == nil && slices.Contains(ring.Origins(), c.Origin) {
+		origin = c.Origin
+	}
+	return judgeCheckpoint(ring, msg, origin)
+}
+
+func judgeCheckpoint(ring *ledger.Keyring, msg []byte, origin string) (Checkpoint, error) {
 	var ids []string
 	var keys []ed25519.PublicKey
 	for _, key := range ring.Keys() {
@@ -154,7 +169,7 @@ func JudgeCheckpoint(ring *ledger.Keyring, msg []byte) (Checkpoint, error) {
 			ids, keys = append(ids, key.ID), append(keys, pub)
 		}
 	}
-	c, signed, err := OpenCheckpoint(msg, ring.Origin(), keys)
+	c, signed, err := OpenCheckpoint(msg, origin, keys)
 	if err != nil {
 		return c, err
 	}

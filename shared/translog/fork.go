@@ -87,6 +87,27 @@ func ParseFork(b []byte) (Fork, error) {
 	}, nil
 }
 
+// JudgeFork reports whether a statement, as it stands in the log at index at, was
+// signed by a root in force there, in favour of an origin. b are its exact bytes.
+// Errors are of type *ledger.Fault, the first in FORMAT.md's order.
+func JudgeFork(ring *ledger.Keyring, b, signature []byte, at int64, origin string) error {
+	f, err := ParseFork(b)
+	switch {
+	case err != nil || f.Good.Size > at:
+		return fault(ReasonForkMalformed, "not a fork's statement in canonical form, or of more entries than stand before it")
+	case f.Origin != origin:
+		return fault(ledger.ReasonOriginWrong, "a fork to another log")
+	}
+	key, err := ring.Admit(f.KeyID, at, ledger.UseRoot)
+	if err != nil {
+		return err
+	}
+	if pub, ok := key.Public.(*rsa.PublicKey); !ok || ledger.Verify(pub, b, signature) != nil {
+		return fault(ledger.ReasonSignatureInvalid, "the root's signature does not verify")
+	}
+	return inForce(ring, f.KeyID, at, ledger.UseRoot)
+}
+
 // OpenFork reads a statement and reports whether the root key signed it. Whether
 // that root is to be trusted is for the caller to say.
 func OpenFork(b, signature []byte, root *rsa.PublicKey) (Fork, error) {

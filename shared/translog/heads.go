@@ -148,7 +148,7 @@ func JudgeHeads(ring *ledger.Keyring, b, signature []byte, at int64) error {
 		return err
 	case h.Context != ContextHeads:
 		return fault(ledger.ReasonContextWrong, "not the context of heads records")
-	case h.Origin != ring.Origin():
+	case h.Origin != ring.OriginAt(at):
 		return fault(ledger.ReasonOriginWrong, "a heads record of another deployment")
 	case h.Algorithm == ledger.AlgorithmBatch:
 		return fault(ledger.ReasonAlgorithmMismatch, "a heads record is signed directly")

@@ -9,6 +9,7 @@ const (
 	ReasonCheckpointSignatureInvalid ledger.Reason = "checkpoint_signature_invalid"
 
 	ReasonHeadsMalformed       ledger.Reason = "heads_malformed"
+	ReasonForkMalformed        ledger.Reason = "fork_malformed"
 	ReasonHeadsNotCanonical    ledger.Reason = "heads_not_canonical"
 	ReasonTenantsUnsorted      ledger.Reason = "tenants_unsorted"
 	ReasonTenantsCountMismatch ledger.Reason = "tenants_count_mismatch"
