@@ -262,11 +262,12 @@ func (db *DB) SealedSizes(ctx context.Context, below int64, limit int) ([]int64,
 	return list, db.send(ctx, &b)
 }
 
-// Constitutions returns every rule set that the ledger knows, in canonical form.
+// Constitutions returns every rule set that ever was in force, in canonical form.
 func (db *DB) Constitutions(ctx context.Context) ([][]byte, error) {
 	var b pgx.Batch
 	var list [][]byte
-	b.Queue(`SELECT document FROM public.constitution ORDER BY sha256`).Query(func(rows pgx.Rows) error {
+	b.Queue(`SELECT c.document FROM public.constitution c
+		WHERE EXISTS (SELECT FROM public.enactment n WHERE n.sha256 = c.sha256) ORDER BY c.sha256`).Query(func(rows pgx.Rows) error {
 		texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		for _, t := range texts {
 			list = append(list, []byte(t))
