@@ -81,14 +81,14 @@ func TestExport(t *testing.T) {
 	require.Equal(t, "application/zip", whole.header.Get("Content-Type"))
 	report := w.judge(t, whole.body, before)
 	require.Contains(t, unpacked(t, whole.body), "geheim note")
-	require.EqualValues(t, 5+5+5, report.Entities)
+	require.EqualValues(t, 5+5+5+1, report.Entities, "five kinds each, five keys, a proposal")
 
 	own := s.get(t, auditor, exportPath("governance_agent", "acme", ""))
 	report = w.judge(t, own.body, nil)
 	require.Contains(t, unpacked(t, own.body), "geheim again")
 	require.NotContains(t, unpacked(t, own.body), "offen note")
 	require.NotContains(t, unpacked(t, own.body), "globex")
-	require.EqualValues(t, 5+5, report.Entities, "five kinds, five keys")
+	require.EqualValues(t, 5+5+1, report.Entities, "five kinds, five keys, a proposal")
 
 	for _, id := range w.them.ids {
 		w.judge(t, s.get(t, anybody, exportPath("entity", id, "")).body, nil)

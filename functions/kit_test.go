@@ -55,6 +55,8 @@ type kit struct {
 	*harness.Deployment
 	topic       string
 	checkpoints string // folder
+
+	replay func(context.Context, domain.Constitution) (int64, error) // of certify
 }
 
 func newKit(t *testing.T) *kit {
@@ -123,7 +125,7 @@ func (k *kit) serve(t *testing.T, function string, changes map[string]string) *s
 	t.Helper()
 	cfg, err := readConfig(t.Context(), envconfig.MapLookuper(k.settings(t, function, changes)))
 	require.NoError(t, err)
-	d := &deps{cfg: cfg, log: slog.New(slog.DiscardHandler)}
+	d := &deps{cfg: cfg, log: slog.New(slog.DiscardHandler), replay: k.replay}
 	t.Cleanup(func() { _ = d.close() })
 	h, err := d.handler(t.Context())
 	require.NoError(t, err)

@@ -113,7 +113,7 @@ func TestFunctionsAreGrantedAsWritten(t *testing.T) {
 	require.Equal(t,
 		[]string{
 			"advance_drift to plant_drift",
-			"archived_after_shared to plant_reader", "archived_after_shared to plant_writer",
+			"archived_after_shared to plant_reader", "archived_after_shared to plant_writer", "begin_enactment to plant_certifier",
 			"born_at to plant_auditor", "born_at to plant_certifier", "born_at to plant_drift", "born_at to plant_embedder",
 			"born_at to plant_operator", "born_at to plant_reader", "born_at to plant_writer",
 			"health to plant_operator", "holds_authority to plant_certifier", "holds_authority to plant_drift",

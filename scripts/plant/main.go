@@ -21,22 +21,23 @@ type cli struct {
 	Dir  string `help:"Folder of the local stack's data." default:".plant" env:"PLANT_DIR" type:"path"`
 	JSON bool   `help:"Results as JSON, for programs." name:"json"`
 
-	Run       runCmd       `cmd:"" help:"Run the whole stack on this machine until Ctrl-C."`
-	Demo      demoCmd      `cmd:"" help:"Start a stack, create a skill, prove its record, stop; leaves nothing behind."`
-	Migrate   migrateCmd   `cmd:"" help:"Bring a database's schema up to date."`
-	Seed      seedCmd      `cmd:"" help:"Write the Genesis catalogue; what is there already stays as it is."`
-	Principal principalCmd `cmd:"" help:"Who may call: the principals and their secrets."`
-	Token     tokenCmd     `cmd:"" help:"Make a bearer token for a principal, good for 30 minutes."`
-	Keys      keysCmd      `cmd:"" help:"The signing keys."`
-	Log       logCmd       `cmd:"" help:"The log: how it stands, and a new beginning after a restored backup."`
-	Import    importCmd    `cmd:"" help:"Bring in a catalogue, over HTTP: JSON Lines of any kind, O*NET or ESCO."`
-	Events    eventsCmd    `cmd:"" help:"The events between functions."`
-	Embed     embedCmd     `cmd:"" help:"The vectors by which entities are found."`
-	Show      showCmd      `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
-	Export    exportCmd    `cmd:"" help:"Write the evidence of a scope to a file: a bundle that a stranger can check."`
-	Verify    verifyCmd    `cmd:"" help:"Check a bundle, offline: four verdicts."`
-	Doctor    doctorCmd    `cmd:"" help:"Look at a deployment and say what is wrong with it, and what to do: exit 0 well, 1 findings, 2 cannot look."`
-	Drill     drillCmd     `cmd:"" help:"Attack bundles of synthetic deployments in every known way; all must be found."`
+	Run          runCmd          `cmd:"" help:"Run the whole stack on this machine until Ctrl-C."`
+	Demo         demoCmd         `cmd:"" help:"Start a stack, create a skill, prove its record, stop; leaves nothing behind."`
+	Migrate      migrateCmd      `cmd:"" help:"Bring a database's schema up to date."`
+	Seed         seedCmd         `cmd:"" help:"Write the Genesis catalogue; what is there already stays as it is."`
+	Principal    principalCmd    `cmd:"" help:"Who may call: the principals and their secrets."`
+	Token        tokenCmd        `cmd:"" help:"Make a bearer token for a principal, good for 30 minutes."`
+	Keys         keysCmd         `cmd:"" help:"The signing keys."`
+	Log          logCmd          `cmd:"" help:"The log: how it stands, and a new beginning after a restored backup."`
+	Import       importCmd       `cmd:"" help:"Bring in a catalogue, over HTTP: JSON Lines of any kind, O*NET or ESCO."`
+	Events       eventsCmd       `cmd:"" help:"The events between functions."`
+	Embed        embedCmd        `cmd:"" help:"The vectors by which entities are found."`
+	Constitution constitutionCmd `cmd:"" help:"The rules in force: show, propose, judge, enact, roll back."`
+	Show         showCmd         `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
+	Export       exportCmd       `cmd:"" help:"Write the evidence of a scope to a file: a bundle that a stranger can check."`
+	Verify       verifyCmd       `cmd:"" help:"Check a bundle, offline: four verdicts."`
+	Doctor       doctorCmd       `cmd:"" help:"Look at a deployment and say what is wrong with it, and what to do: exit 0 well, 1 findings, 2 cannot look."`
+	Drill        drillCmd        `cmd:"" help:"Attack bundles of synthetic deployments in every known way; all must be found."`
 }
 
 // app is what every command gets: where to write, and what it was told.

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
@@ -59,7 +62,7 @@ func (v *Evolution) Propose(ctx context.Context, req Request, document []byte, p
 		law, err := domain.ReadConstitution(document)
 		if err != nil {
 			return plan{}, nil, &domain.Error{Code: domain.CodeRuleViolated, Detail: "this build cannot judge by the document", Err: err, Violations: []domain.Violation{{
-				Rule: domain.RuleProposal, Field: "/document", Message: err.Error(),
+				Rule: domain.RuleProposal, Field: "/document", Message: wrongWith(err),
 				Remediation: "Correct the document, or deploy a build that can judge by it first.",
 			}}}
 		}
@@ -76,6 +79,19 @@ func (v *Evolution) Propose(ctx context.Context, req Request, document []byte, p
 		return plan{after: e, change: domain.ChangeProposed}, &store.LawStep{Proposes: &law}, nil
 	})
 	return w, v.noted(ctx, req, "", "propose", err)
+}
+
+// wrongWith says what is wrong with a document, in our words.
+func wrongWith(err error) string {
+	var semantic *json.SemanticError
+	if errors.As(err, &semantic) {
+		return fmt.Sprintf("%q is unknown there, or of another type", string(semantic.JSONPointer))
+	}
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) {
+		return "it is not JSON"
+	}
+	return err.Error()
 }
 
 // Judgement is what a judge says at one of the three gates. Of the evidence, an
