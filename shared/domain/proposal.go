@@ -89,7 +89,11 @@ func (p Proposal) Check(Known) []Violation {
 	var v violations
 	v.unless(filled(p.Purpose), RuleStatusReason, "/purpose", "a proposal says what it is for")
 	v.unless(utf8.RuneCountInString(p.Purpose) <= MaxPurpose, RuleLimit, "/purpose", fmt.Sprintf("longer than %d characters", MaxPurpose))
-	v.unless(p.DocumentSHA256 != p.Replaces, RuleProposal, "/document", "this constitution is in force")
+	if p.DocumentSHA256 == p.Replaces {
+		v = append(v, Violation{
+			Rule: RuleProposal, Field: "/document", Message: "this constitution is in force", Remediation: "Propose one that differs from it.",
+		})
+	}
 	return v
 }
 

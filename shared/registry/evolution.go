@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/domain/canonical"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/store"
 )
@@ -87,9 +87,9 @@ func wrongWith(err error) string {
 	if errors.As(err, &semantic) {
 		return fmt.Sprintf("%q is unknown there, or of another type", string(semantic.JSONPointer))
 	}
-	var syntactic *jsontext.SyntacticError
-	if errors.As(err, &syntactic) {
-		return "it is not JSON"
+	var form *canonical.Error
+	if errors.As(err, &form) {
+		return "it has no canonical JSON form: " + form.Detail
 	}
 	return err.Error()
 }
@@ -194,7 +194,7 @@ func (v *Evolution) write(ctx context.Context, req Request, need domain.Authorit
 		var p plan
 		var step *store.LawStep
 		if p, step, err = planned(req); err != nil {
-			return Written{}, refusal(err, nil)
+			return Written{}, refusal(advised(req.law, err), nil)
 		}
 		w := store.Write{
 			Tenant: req.tenant(), Principal: req.principal(), Law: step,

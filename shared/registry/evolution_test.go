@@ -268,7 +268,7 @@ func TestProposalsThatCannotBe(t *testing.T) {
 	good := harness.Amended(t, tagged(2)).Document()
 	for document, why := range map[string]string{
 		`{"name":"Later"}`: "no version", string(domain.Founding().Document()): "in force",
-		`{`: "not JSON", `{"name":"` + strings.Repeat("x", 70_000) + `","version":2}`: "larger than",
+		`{`: "canonical", `{"name":"` + strings.Repeat("x", 70_000) + `","version":2}`: "larger than",
 	} {
 		_, err := a.Propose(t.Context(), request(a.proposer, "x"), []byte(document), "because")
 		require.Contains(t, requireCode(t, domain.CodeRuleViolated, err).Violations[0].Message, why)
