@@ -157,7 +157,7 @@ func (k *kit) evidenceHolds(t *testing.T) {
 	body := s.get(t, token, exportPath("all", "", "")).body
 	k.judge(t, body, nil)
 	text := unpacked(t, body)
-	require.Contains(t, text, `"change":"enacted"`)
+	require.Contains(t, text, `\"change\":\"enacted\"`)
 	require.Contains(t, text, "L2-SKILL-TAGGED")
 
 	interpreter, err := exec.LookPath("python3")
