@@ -44,6 +44,9 @@ GRANT INSERT (n, sha256) ON enactment TO plant_operator;
 -- alone. An advisory lock and not a row's: its queue is fair, so that writers who
 -- never cease cannot keep an enactment waiting. Behind the lock each query sees what
 -- it waited for: the trigger of the keys refuses every isolation but READ COMMITTED.
+-- The log takes what waits by recorded_at: where clocks differ, a record under the old
+-- constitution can stand behind the `enacted` one there, by as much as clocks may
+-- differ. Which constitution a record was judged by the record itself says.
 -- +goose StatementBegin
 CREATE FUNCTION check_law_in_force() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
