@@ -46,6 +46,13 @@ func attacks() map[string]func(w *siege, collection string) []aim {
 		"GET /api/v1/certify/refusals":          onDocument("/api/v1/certify/refusals?limit=1&cursor=x"), // what one asked for oneself: TestRefusals
 		"GET /api/v1/certify/checklist":         onDocument("/api/v1/certify/checklist"),
 		"POST /api/v1/constitution/replay":      onReplay,
+		"GET /api/v1/constitution":              onDocument("/api/v1/constitution"),
+		"GET " + proposals:                      onDocument(proposals),
+		"POST " + proposals:                     onProposing,
+		"GET " + proposals + "/{id}":            onProposal("GET", "", ""),
+		"POST " + proposals + "/{id}/decisions": onProposal("POST", "/decisions", `{"gate":"guardian","verdict":"reject","reasons":["x"]}`),
+		"POST " + proposals + "/{id}/enact":     onProposal("POST", "/enact", `{}`),
+		"POST " + proposals + "/{id}/rollback":  onProposal("POST", "/rollback", `{"reasons":["x"]}`),
 		"POST /events/certify":                  pushedTo("/events/certify"),
 		"POST /events/manufacture":              pushedTo("/events/manufacture"),
 		"GET /log/checkpoint":                   onDocument("/log/checkpoint"),

@@ -58,6 +58,7 @@ type victim struct {
 	export, run      string // an export and an audit of its own
 	drift            string // and a report of the drift check
 	etags            map[string]string
+	proposal         string // of a constitution
 }
 
 // siege is two tenants: one that has something of every kind, all private, and
@@ -110,6 +111,7 @@ func newSiege(t *testing.T) *siege {
 	w.nobody = w.invented(t)
 	w.unaudited(t, audit)
 	w.drifting(t)
+	w.proposing(t)
 	w.them.client, w.nobody.client = p.ClientID(), "acme/test-00000000"
 	w.secret = append(slices.Collect(maps.Values(w.them.ids)), slices.Collect(maps.Values(w.them.etags))...)
 	w.secret = append(w.secret, p.ID, "acme", "geheim note", "geheim again", "geheim attribute") // the rest of geheim the attacker may use too
@@ -238,6 +240,9 @@ func (w *siege) strike(t *testing.T, c call, v victim) (answer, []string) {
 		s = w.at["similar"]
 	}
 	if strings.HasSuffix(path, "/certify") && w.at[path] == nil || strings.HasSuffix(path, "/certification") {
+		s = w.at["certify"]
+	}
+	if strings.HasPrefix(path, "/api/v1/constitution") {
 		s = w.at["certify"]
 	}
 	if strings.HasPrefix(path, "/api/v1/audit/") {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/registry"
 )
 
 // changes says which change each route for principals makes, by its operation;
@@ -15,6 +16,9 @@ import (
 // none reads; one that is no GET says so.
 func changes() map[string]string {
 	list := map[string]string{"assignTeam": domain.ChangeAssigned, "similarToText": "", "simulateTeam": "", "simulateSkillGap": "", "runSimulation": "", "certifyAll": domain.ChangeCertified, "createExport": "", "runAudit": "", "runDrift": "", "replayConstitution": ""}
+	for operation := range lawNeeds() {
+		list[operation] = ""
+	}
 	for one, many := range map[string]string{
 		"Skill": "Skills", "JobRole": "JobRoles", "Industry": "Industries", "Team": "Teams", "Agent": "Agents",
 	} {
@@ -61,6 +65,11 @@ An auditor reads; no change asks for that authority.
 What is exported and audited goes by its scope: everything, for auditors and operators of
 the platform; what a governance agent owns, for its auditors and operators; an entity, or an
 agent at a date, for whoever belongs to its owner.
+
+The constitution is nobody's own: an ` + "`operator`" + ` of the whole platform proposes one,
+` + "`genesis`, `architect` and `guardian`" + ` judge it, each at a gate of its own, and a
+` + "`governor`" + ` enacts it or takes it back, all with an authority over the whole platform.
+They are five persons, whatever else each of them holds.
 
 ## Routes
 
@@ -110,6 +119,9 @@ func needsOf(r Route) string {
 			needs = append(needs, string(p.From)+": "+joined(p.Needs))
 		}
 	}
+	if need := lawNeeds()[r.Operation]; need != "" {
+		return need + ", over the whole platform"
+	}
 	if r.Operation == "runDrift" {
 		return "guardian, governor or operator, as the scope does"
 	}
@@ -123,4 +135,12 @@ func needsOf(r Route) string {
 		return cmp.Or(strings.Join(slices.Compact(needs), ", "), "nothing more: reads what it may see")
 	}
 	return ""
+}
+
+// lawNeeds says what the routes that write about the constitution ask for.
+func lawNeeds() map[string]string {
+	return map[string]string{
+		"proposeConstitution": string(registry.Proposer), "judgeConstitution": "the gate's authority",
+		"enactConstitution": string(domain.GateGovernor.Needs()), "rollbackConstitution": string(domain.GateGovernor.Needs()),
+	}
 }

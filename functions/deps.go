@@ -51,6 +51,7 @@ type deps struct {
 	outbox  *event.Outbox
 	secrets *keys.Source
 	signer  *keys.Holder
+	amender *keys.Holder // of a function that signs with two keys
 	tokens  *auth.Secrets
 	bearer  *auth.Verifier
 	push    *auth.OIDC
@@ -102,7 +103,7 @@ func (d *deps) openRegistry(ctx context.Context) (function, error) {
 	if err != nil {
 		return function{}, err
 	}
-	f := function{checks: []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()}}
+	f := function{checks: []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck(d.signer)}}
 	switch d.cfg.Function {
 	case createSkill:
 		f.handlers = createskill.Handlers(s, d.neighbours(), skills)
@@ -121,9 +122,10 @@ func (d *deps) openRegistry(ctx context.Context) (function, error) {
 	return f, nil
 }
 
-// openCertify opens the function that decides. Its key signs decisions alone.
+// openCertify opens the function that decides. Its own key signs decisions alone;
+// what becomes of the constitution the amendment key signs.
 func (d *deps) openCertify(ctx context.Context) (function, error) {
-	if err := inOrder(ctx, d.openDatabase, d.openTopic, d.openCertifyingKey, d.openBearer, d.openPush); err != nil {
+	if err := inOrder(ctx, d.openDatabase, d.openTopic, d.openCertifyingKey, d.openAmendingKey, d.openBearer, d.openPush); err != nil {
 		return function{}, err
 	}
 	c, err := registry.NewCertifier(
@@ -131,10 +133,14 @@ func (d *deps) openCertify(ctx context.Context) (function, error) {
 	if err != nil {
 		return function{}, err
 	}
-	s := certify.Service{Certifier: c, Dead: d.dead.DeadLetter}
-	return function{
-		handlers: s.Handlers(), checks: []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()}, expired: s.Expired,
-	}, nil
+	e, err := registry.NewEvolution(
+		registry.Config{DB: d.db, Keys: d.amender, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log}, registry.GateChecks{Replay: c.Broken})
+	if err != nil {
+		return function{}, err
+	}
+	s := certify.Service{Certifier: c, Evolution: e, Dead: d.dead.DeadLetter}
+	checks := []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck(d.signer), d.keyCheck(d.amender)}
+	return function{handlers: s.Handlers(), checks: checks, expired: s.Expired}, nil
 }
 
 // neighbours warns of near-duplicates, where embed can be asked.
@@ -246,25 +252,33 @@ func localSecrets(endpoint string) []option.ClientOption {
 
 // openSigner reads the amendment key once; a key that cannot be read stops the
 // start.
-func (d *deps) openSigner(ctx context.Context) error {
-	return d.openKey(ctx, "AMENDMENT_KEY", d.cfg.AmendmentKey)
+func (d *deps) openSigner(ctx context.Context) (err error) {
+	d.signer, err = d.openKey(ctx, "AMENDMENT_KEY", d.cfg.AmendmentKey)
+	return err
+}
+
+// openAmendingKey is openSigner for a function whose own key is another.
+func (d *deps) openAmendingKey(ctx context.Context) (err error) {
+	d.amender, err = d.openKey(ctx, "AMENDMENT_KEY", d.cfg.AmendmentKey)
+	return err
 }
 
 // openCertifyingKey is openSigner for the key that decisions are signed with.
-func (d *deps) openCertifyingKey(ctx context.Context) error {
-	return d.openKey(ctx, "CERTIFICATION_KEY", d.cfg.CertifyingKey)
+func (d *deps) openCertifyingKey(ctx context.Context) (err error) {
+	d.signer, err = d.openKey(ctx, "CERTIFICATION_KEY", d.cfg.CertifyingKey)
+	return err
 }
 
-func (d *deps) openKey(ctx context.Context, name, version string) error {
+func (d *deps) openKey(ctx context.Context, name, version string) (*keys.Holder, error) {
 	if err := need(d.cfg.Function, map[string]string{name: version}); err != nil {
-		return err
+		return nil, err
 	}
 	if err := d.openSecrets(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	d.signer = d.secrets.Hold(registry.Successor(d.secrets, d.db, version), time.Now)
-	_, err := d.signer.Key(ctx)
-	return err
+	held := d.secrets.Hold(registry.Successor(d.secrets, d.db, version), time.Now)
+	_, err := held.Key(ctx)
+	return held, err
 }
 
 // openTokens reads the secrets that tokens are signed with.
@@ -344,9 +358,10 @@ func (d *deps) constitutionCheck() web.Check {
 	}}
 }
 
-func (d *deps) keyCheck() web.Check {
+// keyCheck asks whether the ledger has the key in force.
+func (d *deps) keyCheck(of *keys.Holder) web.Check {
 	return web.Check{Name: "keys", Run: func(ctx context.Context) error {
-		key, err := d.signer.Key(ctx)
+		key, err := of.Key(ctx)
 		if err != nil {
 			return err
 		}

@@ -154,7 +154,7 @@ func statuses(method, path string, op *v3.Operation, scheme string) []string {
 	add(scheme != "service", "400")
 	add(op.RequestBody != nil && scheme != "service", "413", "415")
 	add(slices.Contains(names, "id"), "404")
-	add(slices.Contains(names, "id") && !strings.Contains(path, "/audit/") && !strings.Contains(path, "/drift/") && !strings.HasSuffix(path, "/amendments") && !strings.HasSuffix(path, "/similar"), "410")
+	add(slices.Contains(names, "id") && !strings.Contains(path, "/audit/") && !strings.Contains(path, "/drift/") && !strings.Contains(path, "/constitution/") && !strings.HasSuffix(path, "/amendments") && !strings.HasSuffix(path, "/similar"), "410")
 	add(slices.Contains(names, "Idempotency-Key"), "403", "422")
 	add(slices.Contains(names, "Idempotency-Key") && op.OperationId != "certifyAll", "409") // there each item has its own
 	add(slices.Contains(names, "If-Match"), "412")

@@ -40,7 +40,7 @@ func (d *deps) openEmbed(ctx context.Context) (function, error) {
 	}
 	return function{
 		handlers: service.Handlers(),
-		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()},
+		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck(d.signer)},
 	}, nil
 }
 
@@ -132,6 +132,6 @@ func (d *deps) openDriftCheck(ctx context.Context) (function, error) {
 	}
 	return function{
 		handlers: driftcheck.Service{Checker: checker, Dead: d.dead.DeadLetter}.Handlers(),
-		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck()},
+		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck(d.signer)},
 	}, nil
 }

@@ -81,7 +81,7 @@ func TestExport(t *testing.T) {
 	require.Equal(t, "application/zip", whole.header.Get("Content-Type"))
 	report := w.judge(t, whole.body, before)
 	require.Contains(t, unpacked(t, whole.body), "geheim note")
-	require.EqualValues(t, 5+5+5, report.Entities)
+	require.EqualValues(t, 5+5+5+1, report.Entities, "five kinds each, five keys, a proposal")
 	require.Equal(t, bundle.RulesReport{Judged: 5 + 5}, report.Rules, "all but the keys, and each has its result")
 	require.Equal(t, 5+5, strings.Count(unpacked(t, whole.body), `"failed":[],"passed":["FORM-ATTRIBUTES"`))
 
@@ -90,7 +90,7 @@ func TestExport(t *testing.T) {
 	require.Contains(t, unpacked(t, own.body), "geheim again")
 	require.NotContains(t, unpacked(t, own.body), "offen note")
 	require.NotContains(t, unpacked(t, own.body), "globex")
-	require.EqualValues(t, 5+5, report.Entities, "five kinds, five keys")
+	require.EqualValues(t, 5+5+1, report.Entities, "five kinds, five keys, a proposal")
 	require.Equal(t, bundle.RulesReport{Judged: 5}, report.Rules)
 
 	for _, id := range w.them.ids {

@@ -54,6 +54,8 @@ const (
 	agents     = "/api/v1/agents"
 )
 
+const proposals = "/api/v1/constitution/proposals"
+
 // Routes is every route there is, once. The muxes, the local gateway and the
 // OpenAPI test read it; each function also answers GET /health and GET /ready.
 func Routes() []Route {
@@ -71,6 +73,13 @@ func Routes() []Route {
 			{"GET /api/v1/certify/refusals", certifier, Bearer, "listRefusals", 0},
 			{"GET /api/v1/certify/checklist", certifier, Bearer, "readChecklist", 0},
 			{"POST /api/v1/constitution/replay", certifier, Bearer, "replayConstitution", web.LimitBody},
+			{"GET /api/v1/constitution", certifier, Bearer, "getConstitution", 0},
+			{"GET " + proposals, certifier, Bearer, "listProposals", 0},
+			{"POST " + proposals, certifier, Bearer, "proposeConstitution", web.LimitBody},
+			{"GET " + proposals + "/{id}", certifier, Bearer, "getProposal", 0},
+			{"POST " + proposals + "/{id}/decisions", certifier, Bearer, "judgeConstitution", web.LimitBody},
+			{"POST " + proposals + "/{id}/enact", certifier, Bearer, "enactConstitution", web.LimitBody},
+			{"POST " + proposals + "/{id}/rollback", certifier, Bearer, "rollbackConstitution", web.LimitBody},
 			{"GET " + agents + "/{id}/manufacture", birthAgent, Bearer, "getAgentManufacture", 0},
 			{"POST /api/v1/simulation/team", birthAgent, Bearer, "simulateTeam", web.LimitBody},
 			{"POST /api/v1/simulation/skill-gap", birthAgent, Bearer, "simulateSkillGap", web.LimitBody},

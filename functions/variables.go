@@ -64,7 +64,7 @@ func Variables() ([]Variable, error) {
 
 func descriptions() map[string]described {
 	bearers, pushed := reached(Bearer), reached(Trusted)
-	signers := among(createSkill, createRole, birthAgent, embedder, driftCheck)
+	signers := among(createSkill, createRole, birthAgent, certifier, embedder, driftCheck)
 	publishers := among(createSkill, createRole, birthAgent, auditRun, embedder, certifier, driftCheck)
 	embeds, audits, handlers := among(embedder), among(auditRun), among(embedder, certifier, birthAgent, auditRun, driftCheck)
 	tokens := func(f string) bool { return bearers(f) || f == issueToken }

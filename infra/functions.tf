@@ -16,7 +16,7 @@ locals {
     }
     certify = {
       instances = 2, pool = 1, memory = "256Mi", role = "plant_certifier"
-      keys      = ["certification"], tokens = true, publishes = true
+      keys      = ["certification", "amendment"], tokens = true, publishes = true
     }
     embed = {
       instances = 1, pool = 1, memory = "512Mi", role = "plant_embedder"

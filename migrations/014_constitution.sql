@@ -3,7 +3,8 @@
 -- in force before can be again.
 --
 -- SQLSTATE: PL014 an amendment names another constitution than the one in force;
--- PL015 another one is in force than the one that is to be replaced.
+-- PL015 another one is in force than the one that is to be replaced; PL016 an
+-- enactment that fewer than five decided.
 
 CREATE TABLE enactment (
     n bigint NOT NULL, -- 0 for the founding one
@@ -43,6 +44,9 @@ GRANT INSERT (n, sha256) ON enactment TO plant_operator;
 -- alone. An advisory lock and not a row's: its queue is fair, so that writers who
 -- never cease cannot keep an enactment waiting. Behind the lock each query sees what
 -- it waited for: the trigger of the keys refuses every isolation but READ COMMITTED.
+-- The log takes what waits by recorded_at: where clocks differ, a record under the old
+-- constitution can stand behind the `enacted` one there, by as much as clocks may
+-- differ. Which constitution a record was judged by the record itself says.
 -- +goose StatementBegin
 CREATE FUNCTION check_law_in_force() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -71,11 +75,16 @@ END
 $$;
 
 -- The last step: what the signed state of the `enacted` amendment says comes into
--- force. That amendment is the last one under the old constitution.
+-- force. That amendment is the last one under the old constitution. Whoever proposed,
+-- the three who judged and who enacts are five different authors.
 CREATE FUNCTION enact_constitution(entity uuid, amendment bigint) RETURNS void LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('plant.constitution', 0));
+    IF (SELECT count(DISTINCT a.author) < 5 OR count(*) FILTER (WHERE a.change = 'judged') < 3 FROM public.amendment a
+        WHERE a.entity_id = entity AND (a.seq = amendment OR a.change IN ('proposed', 'judged'))) THEN
+        RAISE EXCEPTION 'an enactment has five authors' USING ERRCODE = 'PL016';
+    END IF;
     INSERT INTO public.enactment (n, sha256, entity_id, seq)
         SELECT (SELECT max(n) + 1 FROM public.enactment), decode(o.state::jsonb ->> 'in_force', 'hex'), a.entity_id, a.seq
         FROM public.amendment a JOIN public.opening o USING (entity_id, seq)
@@ -90,3 +99,16 @@ CREATE TRIGGER amendment_law_in_force AFTER INSERT ON amendment REFERENCING NEW 
     FOR EACH STATEMENT EXECUTE FUNCTION check_law_in_force();
 ALTER TABLE amendment ENABLE ALWAYS TRIGGER amendment_law_in_force;
 REVOKE EXECUTE ON FUNCTION check_law_in_force(), begin_enactment(bytea), enact_constitution(uuid, bigint) FROM PUBLIC;
+
+-- Proposals. A document comes with its proposal, and is kept whatever becomes of it;
+-- an enactment says which ones were in force.
+ALTER TABLE constitution ADD CONSTRAINT constitution_document_check CHECK (octet_length(document) <= 65536);
+CREATE INDEX entity_proposals ON entity (id) WHERE entity_type = 'constitution';
+CREATE POLICY insert_proposed ON constitution FOR INSERT TO plant_certifier WITH CHECK (enacted_at IS NULL);
+GRANT INSERT (sha256, document, version) ON constitution TO plant_certifier;
+CREATE POLICY insert_proposed ON entity FOR INSERT TO plant_certifier WITH CHECK (entity_type = 'constitution');
+CREATE POLICY update_proposed ON entity FOR UPDATE TO plant_certifier USING (entity_type = 'constitution');
+GRANT INSERT ON entity TO plant_certifier;
+CREATE POLICY insert_proposed ON amendment FOR INSERT TO plant_certifier
+    WITH CHECK (entity_type = 'constitution' AND change IN ('proposed', 'judged', 'enacted'));
+GRANT EXECUTE ON FUNCTION begin_enactment(bytea), enact_constitution(uuid, bigint) TO plant_certifier;

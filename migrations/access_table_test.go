@@ -47,8 +47,8 @@ signature_batch
   operator                  000. ..+    ---.   ---.   -
   authenticator             ---. ..-    ---.   ---.   -
 constitution
-  operator                  ...+ ..+    ...-   ...-   -
-  writer reader embedder certifier auditor drift authenticator
+  operator certifier        ...+ ..+    ...-   ...-   -
+  writer reader embedder auditor drift authenticator
                             ...+ ..-    ...-   ...-   -
 enactment
   operator                  ...+ ..0    ...-   ...-   -

@@ -259,7 +259,7 @@ func newBook(t *testing.T, q executor) *book {
 	require.NoError(t, err)
 	b.introduce(t, q, "root", "root", []string{"introduced", "retired", "revoked"})
 	b.introduce(t, q, "amendment", "amendment",
-		[]string{"created", "evolved", "embedded", "moved", "assigned", "drifted", "erased"})
+		[]string{"created", "evolved", "embedded", "moved", "assigned", "drifted", "erased", "proposed", "judged", "enacted"})
 	b.introduce(t, q, "certification", "certification",
 		[]string{"certified", "rejected", "decertified", "reaffirmed"})
 	return b

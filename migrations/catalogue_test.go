@@ -114,10 +114,10 @@ func TestFunctionsAreGrantedAsWritten(t *testing.T) {
 	require.Equal(t,
 		[]string{
 			"advance_drift to plant_drift",
-			"archived_after_shared to plant_reader", "archived_after_shared to plant_writer",
+			"archived_after_shared to plant_reader", "archived_after_shared to plant_writer", "begin_enactment to plant_certifier",
 			"born_at to plant_auditor", "born_at to plant_certifier", "born_at to plant_drift", "born_at to plant_embedder",
 			"born_at to plant_operator", "born_at to plant_reader", "born_at to plant_writer",
-			"health to plant_operator", "holds_authority to plant_certifier", "holds_authority to plant_drift",
+			"enact_constitution to plant_certifier", "health to plant_operator", "holds_authority to plant_certifier", "holds_authority to plant_drift",
 			"invisible to plant_writer", "log_places to plant_certifier", "log_places to plant_drift",
 			"platform_owner to plant_auditor", "platform_owner to plant_certifier", "platform_owner to plant_reader",
 			"platform_owner to plant_writer", "require_agents to plant_certifier", "require_agents to plant_writer",

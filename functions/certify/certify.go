@@ -1,6 +1,7 @@
 // Package certify decides what is fit for work: it certifies, renews, rejects and
 // withdraws, shows what waits for a decision, and takes those decisions by itself
-// that the constitution leaves to policy.
+// that the constitution leaves to policy. It also keeps the constitution: what is
+// proposed, judged, enacted and rolled back.
 package certify
 
 import (
@@ -16,6 +17,7 @@ import (
 // Service is what the handlers rest on.
 type Service struct {
 	Certifier *registry.Certifier
+	Evolution *registry.Evolution
 	Dead      event.DeadLetter
 }
 
@@ -38,6 +40,13 @@ func (s Service) Handlers() map[string]http.Handler {
 		"getIndustryCertification": s.certificate(domain.KindIndustry),
 		"getTeamCertification":     s.certificate(domain.KindTeam),
 		"getAgentCertification":    s.certificate(domain.KindAgent),
+		"getConstitution":          s.constitution(),
+		"listProposals":            s.proposals(),
+		"getProposal":              s.proposal(),
+		"proposeConstitution":      s.propose(),
+		"judgeConstitution":        s.judge(),
+		"enactConstitution":        s.enact(),
+		"rollbackConstitution":     s.rollback(),
 	}
 	return all
 }

@@ -179,27 +179,30 @@ type Taken struct {
 	KeyID      string      `json:"key_id"`
 }
 
-type certificateIn struct {
+type oneIn struct {
 	who auth.Principal
 	id  domain.ID
 }
 
+// decodeOne is for what is read of one entity.
+func decodeOne(r *http.Request) (oneIn, error) {
+	who, err := auth.FromContext(r.Context())
+	if err != nil {
+		return oneIn{}, err
+	}
+	if _, err := web.Query(r); err != nil {
+		return oneIn{}, err
+	}
+	in := oneIn{who, domain.ID(r.PathValue("id"))}
+	if !in.id.Valid() {
+		return in, web.Refuse(domain.CodeNotFound, "")
+	}
+	return in, nil
+}
+
 // certificate answers GET on an entity's certification.
 func (s Service) certificate(kind domain.Kind) http.Handler {
-	return web.Endpoint(func(r *http.Request) (certificateIn, error) {
-		who, err := auth.FromContext(r.Context())
-		if err != nil {
-			return certificateIn{}, err
-		}
-		if _, err := web.Query(r); err != nil {
-			return certificateIn{}, err
-		}
-		in := certificateIn{who, domain.ID(r.PathValue("id"))}
-		if !in.id.Valid() {
-			return in, web.Refuse(domain.CodeNotFound, "")
-		}
-		return in, nil
-	}, func(ctx context.Context, in certificateIn) (Certificate, error) {
+	return web.Endpoint(decodeOne, func(ctx context.Context, in oneIn) (Certificate, error) {
 		c, err := s.Certifier.Certificate(ctx, in.who, kind, in.id)
 		if err != nil {
 			return Certificate{}, err

@@ -79,7 +79,7 @@ func (s Service) law(ctx context.Context, in replayIn) (law domain.Constitution,
 	}
 	if law, err = domain.ReadConstitution(in.document); err != nil {
 		return law, &domain.Error{Code: domain.CodeRuleViolated, Detail: "This build cannot judge by the document.", Violations: []domain.Violation{{
-			Rule: "LAW-PROPOSAL", Field: "/document", Message: err.Error(), Remediation: "Correct the document, or deploy a build that can judge by it first.",
+			Rule: domain.RuleProposal, Field: "/document", Message: err.Error(), Remediation: "Correct the document, or deploy a build that can judge by it first.",
 		}}}
 	}
 	return law, nil

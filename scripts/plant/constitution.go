@@ -17,10 +17,6 @@ import (
 	"github.com/dlai-sd/plant/shared/domain"
 )
 
-type constitutionCmd struct {
-	Replay replayCmd `cmd:"" help:"Which living entities would break a constitution, and which rules. Writes nothing."`
-}
-
 type replayCmd struct {
 	File string `arg:"" help:"The constitution, as JSON, or the SHA-256 of one that the ledger knows."`
 }

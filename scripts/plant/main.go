@@ -35,10 +35,10 @@ type cli struct {
 	Events       eventsCmd       `cmd:"" help:"The events between functions."`
 	Embed        embedCmd        `cmd:"" help:"The vectors by which entities are found."`
 	Hold         holdCmd         `cmd:"" help:"The switch that holds batch work: audits, drift checks, backfills. Interactive work is never held."`
+	Constitution constitutionCmd `cmd:"" help:"The rules in force: show, replay, propose, judge, enact, roll back."`
 	Show         showCmd         `cmd:"" help:"Show an entity, its history, or the proof of its newest record."`
 	Export       exportCmd       `cmd:"" help:"Write the evidence of a scope to a file: a bundle that a stranger can check."`
 	Verify       verifyCmd       `cmd:"" help:"Check a bundle, offline: four verdicts."`
-	Constitution constitutionCmd `cmd:"" help:"The rules: what would break under others."`
 	Doctor       doctorCmd       `cmd:"" help:"Look at a deployment and say what is wrong with it, and what to do: exit 0 well, 1 findings, 2 cannot look."`
 	Drill        drillCmd        `cmd:"" help:"Attack bundles and databases in every known way, copies of yours too; all must be found."`
 }

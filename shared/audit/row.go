@@ -32,7 +32,9 @@ func (x *examination) row(entries []ledger.Entry) {
 	if json.Unmarshal([]byte(x.kept.Row), &row) != nil || json.Unmarshal(last.Opening.State, &state) != nil {
 		return // a state that is no object was found by the chain
 	}
-	if x.kept.Facts == "" {
+	if x.kind == string(domain.KindConstitution) { // a proposal has its state alone
+		facts = members{}
+	} else if x.kept.Facts == "" {
 		x.add(ReasonRowMissing, 0, "the row of a "+x.kind, "none")
 	} else if json.Unmarshal([]byte(x.kept.Facts), &facts) != nil {
 		return

@@ -174,7 +174,7 @@ var coded = sync.OnceValue(func() map[string]bool {
 // hold, nothing else rests on. Of every other one the tables, the lifecycle or the
 // chain do.
 func dispensable() []string {
-	return []string{"L1-SKILL-02", "L1-SKILL-03", "L1-JOBROLE-02", RuleTags}
+	return []string{RuleTags}
 }
 
 // sound reports what keeps a document that can be read from being judged by.

@@ -10,15 +10,16 @@ import (
 // Kind is the type of an entity, spelled as in records, rows and responses.
 type Kind string
 
-// The five kinds that callers create, and the signing key, which only the
-// command line writes.
+// The five kinds that callers create, the signing key, which only the command line
+// writes, and the proposed constitution.
 const (
-	KindSkill      Kind = "skill"
-	KindJobRole    Kind = "job_role"
-	KindTeam       Kind = "team"
-	KindAgent      Kind = "agent"
-	KindIndustry   Kind = "industry"
-	KindSigningKey Kind = "signing_key"
+	KindSkill        Kind = "skill"
+	KindJobRole      Kind = "job_role"
+	KindTeam         Kind = "team"
+	KindAgent        Kind = "agent"
+	KindIndustry     Kind = "industry"
+	KindSigningKey   Kind = "signing_key"
+	KindConstitution Kind = "constitution"
 )
 
 // Kinds lists the five kinds that have routes.

@@ -62,6 +62,8 @@ func codecFor(k Kind) (codec, error) {
 		return codecOf[Industry](), nil
 	case KindSigningKey:
 		return codecOf[SigningKey](), nil
+	case KindConstitution:
+		return codecOf[Proposal](), nil
 	default:
 		return codec{}, fmt.Errorf("no kind %q", k)
 	}

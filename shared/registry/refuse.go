@@ -37,6 +37,10 @@ func refusal(err error, missing func() []domain.Violation) error {
 		return noSuchReference(missing())
 	case errors.Is(err, store.ErrLawOutOfForce):
 		return &domain.Error{Code: domain.CodeUnavailable, Detail: "another constitution was put in force at the same time; try again", Err: err}
+	case errors.Is(err, store.ErrLawReplaced):
+		return lawReplaced()
+	case errors.Is(err, store.ErrLawUnjudged):
+		return domain.Refuse(domain.CodeIllegalMove, "fewer than five persons decided about this constitution")
 	case errors.Is(err, store.ErrClockSkew), errors.Is(err, store.ErrKeyOutOfForce):
 		return &domain.Error{Code: domain.CodeUnavailable, Detail: "the registry cannot sign now; try again later", Err: err}
 	case errors.As(err, &unavailable):

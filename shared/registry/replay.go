@@ -128,7 +128,7 @@ func (r *Replayed) judge(law domain.Constitution, one store.Judgeable) {
 // Law reads a constitution that the ledger knows by its hash; domain.CodeNotFound if
 // it knows none, domain.CodeUnavailable if this build cannot judge by it.
 func (c *Certifier) Law(ctx context.Context, sum [32]byte) (domain.Constitution, error) {
-	document, err := c.service.db.ConstitutionDocument(ctx, sum)
+	document, err := c.service.db.Document(ctx, sum)
 	if err != nil {
 		return domain.Constitution{}, refusal(err, nil)
 	}

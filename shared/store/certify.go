@@ -113,7 +113,7 @@ func (db *DB) Files(ctx context.Context, ids []domain.ID) (map[domain.ID]*File, 
 		return err
 	})
 	var law Laws
-	b.Queue(`SELECT sha256, sha256 = (` + selectLaw + `) FROM public.constitution`).Query(func(rows pgx.Rows) error {
+	b.Queue(`SELECT sha256, n = (SELECT max(n) FROM public.enactment) FROM public.enactment`).Query(func(rows pgx.Rows) error {
 		var hash []byte
 		var inForce bool
 		_, err := pgx.ForEachRow(rows, []any{&hash, &inForce}, func() error {

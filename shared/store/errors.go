@@ -32,6 +32,7 @@ var (
 	ErrLawOutOfForce   = errors.New("the constitution is not in force")
 	ErrLawReplaced     = errors.New("another constitution is in force than the one to be replaced")
 	ErrReason          = errors.New("a reason is one line of at most 500 characters")
+	ErrLawUnjudged     = errors.New("fewer than five decided about the constitution")
 	ErrDeadlock        = errors.New("two writes waited for each other, and this one gave way")
 )
 
@@ -73,6 +74,7 @@ var byState = map[string]error{
 	"PL010": ErrMovedOn,
 	"PL014": ErrLawOutOfForce,
 	"PL015": ErrLawReplaced,
+	"PL016": ErrLawUnjudged,
 }
 
 // translate turns an error of the driver into one of this package's; what it

@@ -301,7 +301,7 @@ func (db *DB) SealedSizes(ctx context.Context, below int64, limit int) ([]int64,
 	return list, db.send(ctx, &b)
 }
 
-// Constitutions returns every rule set that the ledger knows, in canonical form.
+// Constitutions returns every rule set that ever was in force, in canonical form.
 func (db *DB) Constitutions(ctx context.Context) ([][]byte, error) {
 	var b pgx.Batch
 	var list [][]byte
@@ -313,7 +313,8 @@ func (db *DB) Constitutions(ctx context.Context) ([][]byte, error) {
 	return list, db.send(ctx, &b)
 }
 
-const selectConstitutions = `SELECT document FROM public.constitution ORDER BY sha256`
+const selectConstitutions = `SELECT c.document FROM public.constitution c
+	WHERE EXISTS (SELECT FROM public.enactment n WHERE n.sha256 = c.sha256) ORDER BY c.sha256`
 
 func collectDocuments(rows pgx.Rows) ([][]byte, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) ([]byte, error) {

@@ -120,14 +120,3 @@ func (db *DB) Return(ctx context.Context, law [32]byte) (Return, error) {
 	})
 	return r, db.send(ctx, &b)
 }
-
-// ConstitutionDocument returns a constitution that the ledger knows by its hash;
-// ErrNotFound if it knows none.
-func (db *DB) ConstitutionDocument(ctx context.Context, sum [32]byte) ([]byte, error) {
-	var b pgx.Batch
-	var document string
-	b.Queue(`SELECT document FROM public.constitution WHERE sha256 = $1`, sum[:]).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&document) })
-	err := db.send(ctx, &b)
-	return []byte(document), err
-}

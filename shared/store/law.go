@@ -10,9 +10,6 @@ import (
 	"github.com/dlai-sd/plant/shared/domain"
 )
 
-// selectLaw finds the constitution in force.
-const selectLaw = `SELECT sha256 FROM public.enactment ORDER BY n DESC LIMIT 1`
-
 // Enactment is a constitution that came into force.
 type Enactment struct {
 	N        int64 // 0 for the founding one

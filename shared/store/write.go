@@ -60,6 +60,7 @@ type Write struct {
 	Authority   *Authority                  // that the principal must hold at this moment
 	Certified   []domain.ID                 // that must be certified or active when this is done
 	Step        *Step                       // of the run whose chunk this is
+	Law         *LawStep                    // what it means for the constitution
 }
 
 // Authority is what a decision needs: an authority over what these own.
@@ -87,6 +88,7 @@ func (db *DB) Append(ctx context.Context, w Write) error {
 	if w.Principal != "" {
 		b.Queue(`SELECT public.require_principal($1, $2)`, w.Principal, w.Tenant)
 	}
+	w.Law.queueBefore(&b)
 	if i := w.Idempotency; i != nil {
 		b.Queue(insertIdempotencyKey,
 			w.Principal, i.Route, i.Key, i.BodyHash[:], string(i.EntityID), i.Seq, i.Items)
@@ -104,6 +106,7 @@ func (db *DB) Append(ctx context.Context, w Write) error {
 	if err := queueRows(&b, w.Rows); err != nil {
 		return err
 	}
+	w.Law.queueAfter(&b, w.Rows)
 	queueVectors(&b, w.Vectors)
 	if len(w.Certified) > 0 {
 		b.Queue(`SELECT public.require_certified($1::uuid[])`, texts(w.Certified))

@@ -1,0 +1,132 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/store"
+)
+
+// evidence finds out what a gate's approval rests on, and refuses what its judge
+// names otherwise.
+func (v *Evolution) evidence(ctx context.Context, j Judgement, law, proposed domain.Constitution) (domain.GateEvidence, error) {
+	switch j.Gate {
+	case domain.GateGenesis:
+		return v.breaks(ctx, j, proposed)
+	case domain.GateArchitect:
+		return v.costs(ctx, law, proposed)
+	case domain.GateGuardian:
+		leftOut := proposed.Against(law).LeftOut
+		if j.LeftOut == nil || !domain.SameRules(j.LeftOut, leftOut) {
+			return domain.GateEvidence{}, domain.GateRefused(domain.RuleGateGuardian, "/evidence/left_out",
+				"these are not the rules that the proposal leaves out: "+strings.Join(leftOut, ", "),
+				"Read the proposal, and name every rule of the one in force that is not in it; an empty list if there is none.")
+		}
+		return domain.GateEvidence{LeftOut: leftOut}, nil
+	}
+	return domain.GateEvidence{}, domain.Refuse(domain.CodeMalformed, "there is no gate %q", j.Gate)
+}
+
+func (v *Evolution) breaks(ctx context.Context, j Judgement, proposed domain.Constitution) (domain.GateEvidence, error) {
+	if v.gates.Replay == nil {
+		return domain.GateEvidence{}, domain.Refuse(domain.CodeUnavailable, "this build cannot replay a constitution")
+	}
+	broken, err := v.gates.Replay(ctx, proposed)
+	if err != nil {
+		return domain.GateEvidence{}, fmt.Errorf("replay: %w", err)
+	}
+	if j.Broken == nil || *j.Broken != broken {
+		return domain.GateEvidence{}, domain.GateRefused(domain.RuleGateGenesis, "/evidence/broken",
+			"this is not how many entities a replay of the proposal finds breaking now",
+			"Replay the proposal, look at what breaks, and name how many.")
+	}
+	return domain.GateEvidence{Broken: &broken}, nil
+}
+
+func (v *Evolution) costs(ctx context.Context, law, proposed domain.Constitution) (domain.GateEvidence, error) {
+	found, err := v.gates.Measure(ctx, law, proposed)
+	if err != nil {
+		return domain.GateEvidence{}, fmt.Errorf("measure: %w", err)
+	}
+	if found.PPM >= domain.MaxOverheadPPM {
+		return domain.GateEvidence{}, domain.GateRefused(domain.RuleGateArchitect, "",
+			fmt.Sprintf("a write's own work takes %.1f %% longer, measured on %d entities", float64(found.PPM)/10_000, found.Entities),
+			"Propose fewer or simpler checks.")
+	}
+	return domain.GateEvidence{OverheadPPM: &found.PPM, Entities: &found.Entities}, nil
+}
+
+// Overhead is what a constitution costs against another.
+type Overhead struct {
+	PPM      int64 // the median of the pairs, in millionths of the other's time; negative: it is faster
+	Entities int64 // that it was measured on
+}
+
+// The measurement's size. Pairs is odd: there is a median.
+const (
+	measuredEach  = 20 // newest entities of each kind
+	measuredPairs = 101
+)
+
+func (v *Evolution) measure(ctx context.Context, inForce, proposed domain.Constitution) (Overhead, error) {
+	states, err := v.service.db.States(ctx, measuredEach)
+	if err != nil {
+		return Overhead{}, err
+	}
+	return MeasureOverhead(ctx, states, inForce, proposed, time.Now)
+}
+
+// MeasureOverhead compares what a write does by itself under two constitutions:
+// reading the state, judging it, its canonical form and hash. Each pair does all
+// states under the one and under the other, turn by turn in another order, so that
+// what else the machine does falls on both.
+func MeasureOverhead(ctx context.Context, states []store.State, without, with domain.Constitution, now func() time.Time) (Overhead, error) {
+	if len(states) == 0 {
+		return Overhead{}, nil
+	}
+	var ratios []float64
+	for pair := range measuredPairs {
+		if err := ctx.Err(); err != nil {
+			return Overhead{}, err
+		}
+		laws := [2]domain.Constitution{without, with}
+		var took [2]time.Duration
+		for _, which := range [2]int{pair % 2, 1 - pair%2} {
+			began := now()
+			if err := ownWork(states, laws[which]); err != nil {
+				return Overhead{}, err
+			}
+			took[which] = now().Sub(began)
+		}
+		if took[0] > 0 {
+			ratios = append(ratios, float64(took[1])/float64(took[0]))
+		}
+	}
+	o := Overhead{Entities: int64(len(states))}
+	if len(ratios) > 0 {
+		slices.Sort(ratios)
+		o.PPM = int64((ratios[len(ratios)/2] - 1) * 1_000_000)
+	}
+	return o, nil
+}
+
+func ownWork(states []store.State, law domain.Constitution) error {
+	for _, s := range states {
+		e, err := domain.ReadState(s.Kind, s.ID, s.GovernanceAgentID, []byte(s.State))
+		if err != nil {
+			return err
+		}
+		law.Validate(e, domain.Known{})
+		form, err := e.State()
+		if err != nil {
+			return err
+		}
+		_ = sha256.Sum256(form)
+	}
+	return nil
+}
