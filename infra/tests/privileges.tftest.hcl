@@ -13,7 +13,7 @@ run "keys_are_read_by_those_who_sign_with_them" {
   assert {
     condition = toset([for m in google_secret_manager_secret_iam_member.reader : "${m.secret_id} ${split("@", m.member)[0]}"]) == toset(flatten([
       "plant-root-key serviceAccount:plant-operator",
-      [for f in ["create-skill", "create-role", "birth-agent", "embed", "drift-check", "operator"] : "plant-amendment-key serviceAccount:plant-${f}"],
+      [for f in ["create-skill", "create-role", "birth-agent", "certify", "embed", "drift-check", "operator"] : "plant-amendment-key serviceAccount:plant-${f}"],
       [for f in ["certify", "operator"] : "plant-certification-key serviceAccount:plant-${f}"],
       [for f in ["audit-run", "operator"] : "plant-heads-key serviceAccount:plant-${f}"],
       [for f in ["audit-run", "operator"] : "plant-checkpoint-key serviceAccount:plant-${f}"],
