@@ -245,6 +245,9 @@ func (w *siege) strike(t *testing.T, c call, v victim) (answer, []string) {
 	if strings.HasPrefix(path, "/api/v1/constitution") {
 		s = w.at["certify"]
 	}
+	if strings.HasPrefix(path, "/api/v1/drift/") {
+		s = w.at["/api/v1/drift/run"]
+	}
 	if strings.HasPrefix(path, "/api/v1/audit/") {
 		s = w.at["/events/sequence"]
 	}

@@ -54,7 +54,7 @@ var nothing = map[string]string{
 }
 
 // written are the tables that these tests write; every other one stays empty.
-const written = `'entity', 'skill', 'signing_key', 'amendment', 'opening', 'log_pending', 'idempotency_key', 'principal',
+const written = `'enactment', 'entity', 'skill', 'signing_key', 'amendment', 'opening', 'log_pending', 'idempotency_key', 'principal',
 	'constitution', 'outbox', 'signature_batch', 'goose_db_version',
 	'log_entry', 'log_tile', 'heads', 'tenant_salt', 'checkpoint'`
 

@@ -142,7 +142,7 @@ func TestExactlyTheCheckFires(t *testing.T) {
 		"view made":               {"guards", statement(`CREATE VIEW peek AS SELECT * FROM opening`), "view peek"},
 		"owner changed":           {"guards", statement(`ALTER TABLE skill OWNER TO CURRENT_USER`), "table skill: owner"},
 		"migration missing":       {"schema", statement(`DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`), "plant migrate up"},
-		"unknown constitution":    {"constitution", statement(unguarded("constitution", `UPDATE constitution SET sha256 = sha256('x'), document = 'x'`)), "does not hold the constitution"},
+		"unknown constitution":    {"constitution", statement(unguarded("enactment", `UPDATE enactment SET sha256 = sha256('x')`) + "; " + unguarded("constitution", `UPDATE constitution SET sha256 = sha256('x'), document = 'x'`)), "cannot judge by the constitution"},
 		"outbox stuck":            {"outbox", statement(`INSERT INTO outbox (id, type, subject, governance_agent_id, data, created_at) VALUES (gen_random_uuid(), 'plant.skill.created', gen_random_uuid(), 'acme', '{}', now() - interval '1 hour')`), "1 events wait"},
 		"clock":                   {"clock", func(_ *testing.T, p *patient) { p.d.Now = func() time.Time { return time.Now().Add(-time.Minute) } }, "apart"},
 		"rolled back": {"log", func(t *testing.T, p *patient) {

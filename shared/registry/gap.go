@@ -81,6 +81,18 @@ type NearAgent struct {
 // governance agent may see it. What is missing is a difference of sets; meaning only
 // says what comes near. Nothing is written.
 func (s *Service) SkillGap(ctx context.Context, who auth.Principal, q GapQuestion) (SkillGap, error) {
+	gap, err := s.skillGap(ctx, who, q)
+	if err == nil {
+		return gap, nil
+	}
+	law, lawErr := s.law.Refresh(ctx)
+	if lawErr != nil {
+		return SkillGap{}, lawErr
+	}
+	return SkillGap{}, advised(law, err)
+}
+
+func (s *Service) skillGap(ctx context.Context, who auth.Principal, q GapQuestion) (SkillGap, error) {
 	tenant := who.GovernanceAgent
 	if len(q.Skills) > MaxGapSkills {
 		return SkillGap{}, violated(domain.RuleLimit, "/skill_ids", fmt.Sprintf("more than %d skills", MaxGapSkills))

@@ -49,6 +49,15 @@ func (c CoveredSkill) Covered() bool { return slices.Contains(c.Held, true) }
 // than MaxSimulated is refused, as is a role that the caller may not see; one's own role
 // that is archived breaks a rule.
 func (s *Service) TryTeam(ctx context.Context, who auth.Principal, role domain.ID, agents []domain.ID) (TeamTrial, error) {
+	law, err := s.law.Refresh(ctx)
+	if err != nil {
+		return TeamTrial{}, err
+	}
+	trial, err := s.tryTeam(ctx, law, who, role, agents)
+	return trial, advised(law, err)
+}
+
+func (s *Service) tryTeam(ctx context.Context, law domain.Constitution, who auth.Principal, role domain.ID, agents []domain.ID) (TeamTrial, error) {
 	tenant := who.GovernanceAgent
 	if len(agents) > MaxSimulated {
 		return TeamTrial{}, violated(domain.RuleLimit, "/agents", fmt.Sprintf("more than %d agents", MaxSimulated))
@@ -80,9 +89,9 @@ func (s *Service) TryTeam(ctx context.Context, who auth.Principal, role domain.I
 	if err != nil {
 		return TeamTrial{}, err
 	}
-	law, err := s.law.Refresh(ctx)
+	law.Advised(broken)
 	trial.Rules = outcomes(law, broken)
-	return trial, err
+	return trial, nil
 }
 
 // noSuchSubject refuses a simulation of what the caller may not see.

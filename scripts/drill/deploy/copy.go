@@ -121,11 +121,15 @@ func copyAll(ctx context.Context, from, into pgx.Tx) (done Copied, err error) {
 	tables := map[string]string{}
 	var name, columns string
 	var names []string
-	disarm := "SET LOCAL session_replication_role = replica; "
+	disarm := `SET LOCAL session_replication_role = replica;
+		DO $$ DECLARE t regclass; BEGIN
+			FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' LOOP
+				EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', t);
+			END LOOP;
+		END $$; `
 	if _, err := pgx.ForEachRow(rows, []any{&name, &columns}, func() error {
 		tables[name] = columns
 		names = append(names, pgx.Identifier{"public", name}.Sanitize())
-		disarm += "ALTER TABLE " + names[len(names)-1] + " DISABLE TRIGGER USER; "
 		return nil
 	}); err != nil {
 		return done, fmt.Errorf("list the tables: %w", err)
