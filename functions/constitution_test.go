@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/functions/certify"
+	"github.com/dlai-sd/plant/shared/audit"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/testkit/harness"
@@ -71,15 +72,46 @@ func proposalBody(t *testing.T, law domain.Constitution) string {
 	return fmt.Sprintf(`{"document":%s,"purpose":"Tags make skills findable."}`, law.Document())
 }
 
+// five are who it takes to change the constitution, and where they do it.
+type five struct {
+	s                                                *server
+	proposer, genesis, architect, guardian, governor string
+}
+
+func (k *kit) fivePeople(t *testing.T, s *server) five {
+	t.Helper()
+	token := func(platform domain.Authority) string {
+		return k.Token(t, k.PlatformPrincipal(t, "house", platform))
+	}
+	return five{s, token(registry.Proposer), token(domain.Genesis), token(domain.Architect), token(domain.Guardian), token(domain.Governor)}
+}
+
+func (f five) post(t *testing.T, token, path, body string, want int) answer {
+	t.Helper()
+	a := f.s.do(t, call{method: "POST", path: path, token: token, body: body, header: map[string]string{"Idempotency-Key": uuid.NewString()}})
+	require.Equal(t, want, a.status, "%s %s: %s", path, body, a.body)
+	return a
+}
+
+// carry puts a constitution in force, of which the genesis gate says how many entities
+// it breaks, and returns its proposal's path.
+func (f five) carry(t *testing.T, law domain.Constitution, broken int) string {
+	t.Helper()
+	path := proposals + "/" + as[wrote](t, f.post(t, f.proposer, proposals, proposalBody(t, law), http.StatusCreated)).ID
+	f.post(t, f.genesis, path+"/decisions", fmt.Sprintf(`{"gate":"genesis","verdict":"approve","evidence":{"broken":%d}}`, broken), http.StatusOK)
+	f.post(t, f.architect, path+"/decisions", `{"gate":"architect","verdict":"approve"}`, http.StatusOK)
+	f.post(t, f.guardian, path+"/decisions", `{"gate":"guardian","verdict":"approve","evidence":{"left_out":[]}}`, http.StatusOK)
+	f.post(t, f.governor, path+"/enact", `{}`, http.StatusOK)
+	return path
+}
+
 // TestConstitutionOverHTTP: proposed, refused, judged, enacted and rolled back.
 func TestConstitutionOverHTTP(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	s, maker := k.serve(t, certifier, nil), k.serve(t, createSkill, nil)
-	token := func(platform ...domain.Authority) string {
-		return k.Token(t, k.PlatformPrincipal(t, "house", platform...))
-	}
-	proposer, genesis, architect, guardian, governor := token(registry.Proposer), token(domain.Genesis), token(domain.Architect), token(domain.Guardian), token(domain.Governor)
+	f := k.fivePeople(t, s)
+	do, proposer, genesis, architect, guardian, governor := f.post, f.proposer, f.genesis, f.architect, f.guardian, f.governor
 	author := k.Token(t, k.Principal(t, "acme", domain.Author))
 	law := tagged(t)
 	for i := range 3 {
@@ -89,26 +121,20 @@ func TestConstitutionOverHTTP(t *testing.T) {
 		})
 		require.Equal(t, 201, a.status, "%s", a.body)
 	}
-	do := func(token, path, body string, want int) answer {
-		t.Helper()
-		a := s.do(t, call{method: "POST", path: path, token: token, body: body, header: map[string]string{"Idempotency-Key": uuid.NewString()}})
-		require.Equal(t, want, a.status, "%s %s: %s", path, body, a.body)
-		return a
-	}
 	first := as[certify.Constitution](t, s.get(t, author, "/api/v1/constitution"))
 	require.Equal(t, domain.Founding().Hash(), first.SHA256)
 	require.JSONEq(t, string(domain.Founding().Document()), string(first.Document))
 
-	do(proposer, proposals+"?validate_only=true", proposalBody(t, law), 200)
+	do(t, proposer, proposals+"?validate_only=true", proposalBody(t, law), 200)
 	require.Empty(t, as[page[certify.Proposal]](t, s.get(t, genesis, proposals)).Items)
-	do(proposer, proposals, `{"document":{"name":"x"},"purpose":"x"}`, 422)
-	do(proposer, proposals, `{"document":[],"purpose":"x"}`, 422)
-	do(author, proposals, proposalBody(t, law), 403)
-	a := do(proposer, proposals, proposalBody(t, law), 201)
+	do(t, proposer, proposals, `{"document":{"name":"x"},"purpose":"x"}`, 422)
+	do(t, proposer, proposals, `{"document":[],"purpose":"x"}`, 422)
+	do(t, author, proposals, proposalBody(t, law), 403)
+	a := do(t, proposer, proposals, proposalBody(t, law), 201)
 	id := as[wrote](t, a).ID
 	one := proposals + "/" + id
 	require.Equal(t, one, a.header.Get("Location"))
-	do(proposer, proposals, proposalBody(t, law), 201)
+	do(t, proposer, proposals, proposalBody(t, law), 201)
 	p := as[page[certify.Proposal]](t, s.get(t, genesis, proposals+"?limit=1"))
 	require.Len(t, p.Items, 1)
 	require.NotEmpty(t, p.Next)
@@ -121,18 +147,18 @@ func TestConstitutionOverHTTP(t *testing.T) {
 	require.Equal(t, 400, s.do(t, call{method: "GET", path: proposals + "?cursor=x", token: genesis}).status)
 
 	at := one + "/decisions"
-	do(genesis, at, `{"gate":"governor","verdict":"approve"}`, 400)
-	do(genesis, at, `{"gate":"genesis","verdict":"maybe"}`, 400)
-	do(genesis, at, `{"gate":"guardian","verdict":"approve","evidence":{"left_out":[]}}`, 403)
-	do(governor, one+"/enact", `{}`, 409)
-	do(guardian, at, `{"gate":"guardian","verdict":"approve"}`, 422)
-	do(guardian, at, `{"gate":"guardian","verdict":"approve","evidence":{"left_out":[]}}`, 200)
-	do(architect, at+"?validate_only=true", `{"gate":"architect","verdict":"approve"}`, 200)
-	do(architect, at, `{"gate":"architect","verdict":"approve"}`, 200)
-	do(genesis, at, `{"gate":"genesis","verdict":"approve","evidence":{"broken":2}}`, 422)
-	do(genesis, at, `{"gate":"genesis","verdict":"approve","evidence":{"broken":3}}`, 200)
-	do(guardian, one+"/enact", `{}`, 403)
-	enacted := as[certify.Proposal](t, do(governor, one+"/enact", `{}`, 200))
+	do(t, genesis, at, `{"gate":"governor","verdict":"approve"}`, 400)
+	do(t, genesis, at, `{"gate":"genesis","verdict":"maybe"}`, 400)
+	do(t, genesis, at, `{"gate":"guardian","verdict":"approve","evidence":{"left_out":[]}}`, 403)
+	do(t, governor, one+"/enact", `{}`, 409)
+	do(t, guardian, at, `{"gate":"guardian","verdict":"approve"}`, 422)
+	do(t, guardian, at, `{"gate":"guardian","verdict":"approve","evidence":{"left_out":[]}}`, 200)
+	do(t, architect, at+"?validate_only=true", `{"gate":"architect","verdict":"approve"}`, 200)
+	do(t, architect, at, `{"gate":"architect","verdict":"approve"}`, 200)
+	do(t, genesis, at, `{"gate":"genesis","verdict":"approve","evidence":{"broken":2}}`, 422)
+	do(t, genesis, at, `{"gate":"genesis","verdict":"approve","evidence":{"broken":3}}`, 200)
+	do(t, guardian, one+"/enact", `{}`, 403)
+	enacted := as[certify.Proposal](t, do(t, governor, one+"/enact", `{}`, 200))
 	require.Equal(t, law.Hash(), *enacted.InForce)
 	now := as[certify.Constitution](t, s.get(t, author, "/api/v1/constitution"))
 	require.Equal(t, law.Hash(), now.SHA256)
@@ -142,11 +168,20 @@ func TestConstitutionOverHTTP(t *testing.T) {
 	require.Contains(t, string(refused.body), "L2-SKILL-TAGGED")
 	require.Equal(t, "active", string(as[certify.Proposal](t, s.get(t, author, one)).Status), "everybody reads how it came to be")
 
-	do(governor, one+"/rollback", `{}`, 422)
-	do(governor, one+"/rollback", `{"reasons":["It stops the import."]}`, 200)
+	do(t, governor, one+"/rollback", `{}`, 422)
+	do(t, governor, one+"/rollback", `{"reasons":["It stops the import."]}`, 200)
 	require.Equal(t, domain.Founding().Hash(), as[certify.Constitution](t, s.get(t, author, "/api/v1/constitution")).SHA256)
 	require.Equal(t, 201, maker.post(t, author, skills, plain("Welding")).status)
 	k.evidenceHolds(t)
+	k.tamper(t, `DELETE FROM enactment WHERE n = 2`, `UPDATE enactment SET sha256 = (SELECT sha256 FROM enactment WHERE n = 0) WHERE n = 1`)
+	run := k.audit(t, k.serve(t, auditRun, nil), k.Token(t, k.PlatformPrincipal(t, "board", domain.Auditor)), `{"scope":"all"}`)
+	var differ []int64
+	for _, f := range run.Findings {
+		if f.Reason == string(audit.ReasonEnactmentDiffers) {
+			differ = append(differ, f.Seq)
+		}
+	}
+	require.Equal(t, []int64{5, 6}, differ, "%+v", run.Findings)
 }
 
 // evidenceHolds: the log, a bundle of everything and an audit of it take a
@@ -164,6 +199,11 @@ func (k *kit) evidenceHolds(t *testing.T) {
 	require.Contains(t, text, `\"change\":\"enacted\"`)
 	require.Contains(t, text, "L2-SKILL-TAGGED")
 
+	t.Run("verify.py", func(t *testing.T) { k.scriptAccepts(t, body) })
+}
+
+func (k *kit) scriptAccepts(t *testing.T, body []byte) {
+	t.Helper()
 	interpreter, err := exec.LookPath("python3")
 	if err != nil {
 		t.Skip("NO PYTHON3: verify.py WAS NOT TESTED")

@@ -38,6 +38,7 @@ const (
 	ReasonTileDiffers      ledger.Reason = "tile_differs"      // a tile is not that of its entries
 	ReasonHeadsDiffer      ledger.Reason = "heads_differ"      // a heads record does not say what the log says
 	ReasonEntryMissing     ledger.Reason = "log_entry_missing" // the log has a gap
+	ReasonEnactmentDiffers ledger.Reason = "enactment_differs" // a constitution is in force that nobody enacted
 )
 
 // Auditor judges. The database's role reads everything (plant_auditor).

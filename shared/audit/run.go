@@ -163,7 +163,7 @@ func (w *Worker) logChunk(ctx context.Context, next store.Run) (store.Run, []sto
 		next.Position = number(part.Next)
 		return next, found, nil
 	}
-	for _, judge := range []func(context.Context) ([]store.Finding, error){w.Stopped, w.Heads} {
+	for _, judge := range []func(context.Context) ([]store.Finding, error){w.Stopped, w.Heads, w.Laws} {
 		more, err := judge(ctx)
 		if err != nil {
 			return next, nil, err

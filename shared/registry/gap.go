@@ -110,7 +110,8 @@ func (s *Service) skillGap(ctx context.Context, who auth.Principal, q GapQuestio
 		return SkillGap{}, err
 	}
 	gap := SkillGap{Role: heads[q.Role], Subject: subject.entity}
-	return gap, s.compareGap(ctx, tenant, q, role.RequiredSkills, subject, &gap)
+	err = s.compareGap(ctx, tenant, q, role.RequiredSkills, subject, &gap)
+	return gap, err
 }
 
 // gapSubject is who lacks something.

@@ -65,3 +65,42 @@ func (db *DB) Enact(ctx context.Context, sum [32]byte, document []byte, version 
 		ON CONFLICT DO NOTHING`, sum[:])
 	return db.send(ctx, &b)
 }
+
+// SignedEnactment is an enactment beside the amendment that it comes from.
+type SignedEnactment struct {
+	Enactment
+	Change string // of the amendment; "" where there is none
+	State  []byte // after it
+}
+
+// EnactmentsAsSigned returns every enactment, oldest first, and behind them amendments
+// that enacted something of which there is none (N is -1). It needs a role that reads
+// everything.
+func (db *DB) EnactmentsAsSigned(ctx context.Context) ([]SignedEnactment, error) {
+	var b pgx.Batch
+	asTenant(&b, "")
+	var list []SignedEnactment
+	b.Queue(`SELECT coalesce(n.n, -1), coalesce(n.sha256, ''), coalesce(n.entity_id, a.entity_id)::text, coalesce(n.seq, a.seq, 0),
+			coalesce(a.change, ''), coalesce(o.state, '')
+		FROM public.enactment n FULL JOIN (SELECT entity_id, seq, change FROM public.amendment
+			WHERE entity_id IN (SELECT id FROM public.entity WHERE entity_type = 'constitution') AND change = 'enacted') a USING (entity_id, seq)
+		LEFT JOIN public.opening o ON o.entity_id = a.entity_id AND o.seq = a.seq
+		ORDER BY n.n NULLS LAST`).Query(func(rows pgx.Rows) error {
+		var err error
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (SignedEnactment, error) {
+			var e SignedEnactment
+			var sum []byte
+			var proposal *string
+			var state string
+			err := row.Scan(&e.N, &sum, &proposal, &e.Seq, &e.Change, &state)
+			copy(e.Sum[:], sum)
+			if proposal != nil {
+				e.Proposal = domain.ID(*proposal)
+			}
+			e.State = []byte(state)
+			return e, err
+		})
+		return err
+	})
+	return list, db.send(ctx, &b)
+}

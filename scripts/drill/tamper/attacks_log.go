@@ -48,7 +48,16 @@ func onEntries() []Attack {
 	rolledBack := reasons(ledger.Reason(sequencer.ReasonRolledBack))
 	const newestHeads = ` WHERE log_index = (SELECT max(log_index) FROM heads)`
 	const amendmentKey = ` WHERE entity_id = (SELECT id FROM signing_key WHERE use = 'amendment' ORDER BY id LIMIT 1)`
+	law := func(name string, sql ...string) Attack {
+		return Attack{Group: "constitution", Name: name, By: ByAudit, Reasons: reasons(audit.ReasonEnactmentDiffers), Touches: []string{"enactment", "constitution"}, SQL: sql}
+	}
+	const another = `INSERT INTO constitution (sha256, document, version) VALUES (sha256(convert_to('{"name":"{text}"}', 'UTF8')), '{"name":"{text}"}', '2')`
+	const itsSum = `sha256(convert_to('{"name":"{text}"}', 'UTF8'))`
 	return []Attack{
+		law("put in force by hand", another, `INSERT INTO enactment (n, sha256) VALUES (1, `+itsSum+`)`),
+		law("put in force by an amendment that enacts nothing", another, `INSERT INTO enactment (n, sha256, entity_id, seq)
+			SELECT 1, `+itsSum+`, entity_id, seq FROM amendment ORDER BY md5(entity_id::text || '{text}') LIMIT 1`),
+		law("the founding one exchanged", another, `UPDATE enactment SET sha256 = `+itsSum+` WHERE n = 0`),
 		log("an entry", ByAudit, reasons(audit.ReasonTileDiffers), entries, `UPDATE log_entry SET hash = '{hash}' WHERE log_index = `+some),
 		log("an entry removed", ByAudit, reasons(audit.ReasonEntryMissing), entries,
 			`DELETE FROM log_entry WHERE log_index = `+before),

@@ -148,7 +148,7 @@ func (g *ground) wholeLog(ctx context.Context) (found []store.Finding, halted []
 		}
 		from = part.Next
 	}
-	for _, judge := range []func(context.Context) ([]store.Finding, error){g.auditor.Stopped, g.auditor.Heads} {
+	for _, judge := range []func(context.Context) ([]store.Finding, error){g.auditor.Stopped, g.auditor.Heads, g.auditor.Laws} {
 		more, err := judge(ctx)
 		if err != nil {
 			return nil, nil, fmt.Errorf("audit the log: %w", err)
