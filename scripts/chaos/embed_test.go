@@ -74,12 +74,11 @@ func TestEmbedding(t *testing.T) {
 	letters := c.deadLetters(reading)
 	began = time.Now()
 	c.publish(ctx, t, d.of("order", 0), messages, poison)
-	deliveries := 2*len(messages) + len(messages)/5
 	end()
 	storm.Wait()
 	require.NoError(t, ctx.Err(), "events are left")
-	t.Logf("%d deliveries of %d events in %v; %d strikes, embed restarted %d times, %d embeddings asked for meanwhile",
-		deliveries, len(messages), time.Since(began).Round(time.Millisecond), kills, c.embed.Restarts(), asked)
+	t.Logf("%d events, published %d times, in %v; %d strikes, embed restarted %d times, %d embeddings asked for meanwhile",
+		len(messages), 2*len(messages)+len(messages)/5, time.Since(began).Round(time.Millisecond), kills, c.embed.Restarts(), asked)
 	c.isEmbedded(t, total/2)
 	checkLetters(ctx, t, poison, letters)
 }

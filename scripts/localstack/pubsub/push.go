@@ -41,7 +41,10 @@ func (s *Server) dispatch(sub Subscription) {
 	slots := make(chan struct{}, atOnce)
 	subscriber := s.client.Subscriber(sub.Name)
 	subscriber.ReceiveSettings.MaxExtension = time.Duration(sub.MaxAttempts) * (ackDeadline + sub.MaxBackoff)
-	subscriber.ReceiveSettings.MaxOutstandingMessages = 1000
+	// pstest hands each stream one message in ten milliseconds, and stands still, its lock
+	// held, while one does not read.
+	subscriber.ReceiveSettings.MaxOutstandingMessages = -1
+	subscriber.ReceiveSettings.NumGoroutines = atOnce
 	deadLetters := s.client.Publisher(sub.DeadLetterTopic)
 	defer deadLetters.Stop()
 	err := subscriber.Receive(s.stopping, func(_ context.Context, m *gcp.Message) {
