@@ -73,7 +73,7 @@ catalogue: ## List anew what a fresh migration guards (migrations/catalogue.txt)
 
 .PHONY: chaos
 chaos: ## Kill, repeat and race at full count (CHAOS_KILLS=50 CHAOS_LOG_KILLS=100 CHAOS_AUDIT_KILLS=400 CHAOS_WRITES=500 CHAOS_EVENTS=20000 CHAOS_AGENTS=1000 CHAOS_SEED=)
-	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_LOG_KILLS=$(CHAOS_LOG_KILLS) CHAOS_AUDIT_KILLS=$(CHAOS_AUDIT_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) CHAOS_AGENTS=$(CHAOS_AGENTS) $(TESTSTACK) -- go test -v -count=1 -timeout 30m ./scripts/chaos
+	@CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_LOG_KILLS=$(CHAOS_LOG_KILLS) CHAOS_AUDIT_KILLS=$(CHAOS_AUDIT_KILLS) CHAOS_WRITES=$(CHAOS_WRITES) CHAOS_EVENTS=$(CHAOS_EVENTS) CHAOS_AGENTS=$(CHAOS_AGENTS) $(TESTSTACK) -- go test -v -count=1 -timeout 60m ./scripts/chaos
 
 .PHONY: import-real
 import-real: ## Import all of O*NET and ESCO, verify every record, kill and resume (PLANT_TESTDATA= IMPORT_SEED=)
