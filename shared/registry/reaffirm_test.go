@@ -1,9 +1,12 @@
 package registry_test
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/shared/domain"
@@ -114,7 +117,8 @@ func TestNothingIsRestoredOnGroundThatIsGone(t *testing.T) {
 	}
 	sound := a.certified(t, skill("sound 1"))
 	odd := a.certified(t, skill("odd"))
-	role := a.certified(t, requires("odd role", sound, odd))
+	apart := a.certified(t, skill("apart 1")) // required by that role alone
+	role := a.certified(t, requires("odd role", sound, odd, apart))
 	whole := agent("odd agent", odd, role)
 
 	lost := a.certified(t, skill("lost 1"))
@@ -126,7 +130,9 @@ func TestNothingIsRestoredOnGroundThatIsGone(t *testing.T) {
 	a.marks(t, fallen...)
 	a.revoke(t, lost)
 	a.Enact(t, barring(t))
-	require.NoError(t, a.judge.Reaffirm(t.Context(), asked(), ""))
+	for _, behind := range []domain.ID{role, ""} { // in whatever order the events come
+		require.NoError(t, a.judge.Reaffirm(t.Context(), asked(), behind))
+	}
 	for _, id := range fallen[:3] {
 		require.Equal(t, domain.Certified, a.status(t, id))
 		require.Equal(t, domain.Aligned, a.newest(t, id).Governed.AmendmentAlignment)
@@ -152,6 +158,63 @@ func TestNothingIsRestoredOnGroundThatFallsShort(t *testing.T) {
 	require.NoError(t, a.judge.Reaffirm(t.Context(), asked(), ""))
 	require.Equal(t, domain.UnderReview, a.status(t, ground))
 	a.waits(t, role, "its skill still falls short")
+}
+
+// TestNothingIsRestoredWhileItsGroundIsWithdrawn: the look found it certified; the write
+// waits, and finds that it is not.
+func TestNothingIsRestoredWhileItsGroundIsWithdrawn(t *testing.T) {
+	t.Parallel()
+	a := newAssize(t)
+	ground := a.certified(t, skill("ground 1"))
+	role := a.certified(t, requires("role", ground))
+	a.Enact(t, barring(t, "[1-9]$"))
+	a.marks(t, role)
+	a.Enact(t, barring(t))
+	conn, err := pgx.Connect(t.Context(), a.URL)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	other, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = other.Exec(t.Context(), "SET LOCAL session_replication_role = replica")
+	require.NoError(t, err)
+	_, err = other.Exec(t.Context(), "UPDATE entity SET status = 'under_review', version = version + 1 WHERE id = $1", string(ground))
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- a.judge.Reaffirm(context.WithoutCancel(t.Context()), asked(), ground) }()
+	require.Eventually(t, func() bool {
+		return a.count(t, "pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()") > 0
+	}, 10*time.Second, 10*time.Millisecond, "the write waits for the withdrawal")
+	require.NoError(t, other.Commit(t.Context()))
+	<-done
+	require.Equal(t, domain.UnderReview, a.status(t, role))
+}
+
+// TestWhatIsNewGivesNothingBack: only one that was in force before withdraws what came
+// since; under another, which they pass too, the governor decides.
+func TestWhatIsNewGivesNothingBack(t *testing.T) {
+	t.Parallel()
+	a := newAssize(t)
+	id := a.certified(t, skill("odd"))
+	a.Enact(t, barring(t, "[1-9]$"))
+	a.marks(t, id)
+	a.Enact(t, barring(t, "^(odd|even)$"))
+	require.NoError(t, a.judge.Reaffirm(t.Context(), asked(), ""))
+	a.waits(t, id, "it passes, and was certified under what is gone")
+}
+
+// TestBrokenCountsAll: more than one part of a replay finds.
+func TestBrokenCountsAll(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, 2)
+	var items []registry.Candidate
+	for i := range 300 {
+		items = append(items, registry.Candidate{Facts: skill(fmt.Sprint("S", i))})
+	}
+	_, err := k.CreateAll(t.Context(), request(k.who, "many"), domain.KindSkill, items)
+	require.NoError(t, err)
+	broken, err := k.certifier(t, 1).Broken(t.Context(), barring(t, "^nothing$"))
+	require.NoError(t, err)
+	require.EqualValues(t, 300, broken)
 }
 
 // TestReaffirmedOnceUnderOneConstitution: and by what the certifier finds itself.
