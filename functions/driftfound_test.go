@@ -197,6 +197,8 @@ func TestATenantsRunIsOfItsOwn(t *testing.T) {
 	w.submit(t, skills, mine)
 	w.author(t, "globex")
 	w.admin(t, `INSERT INTO outbox (id, type, subject, governance_agent_id, data, created_at) VALUES ($1, 'plant.skill.created', $1, 'acme', '{}', now() - interval '1 hour')`, uuid.NewString())
+	w.deliver(t, w.drift, "/events/drift", ".created", ".moved")
+	require.Zero(t, w.count(t, "amendment WHERE change = 'drifted'"), "only an audit says what was tampered with")
 	theirs := w.run(t, w.guardian, `{"scope":"governance_agent","id":"globex"}`)
 	require.Empty(t, theirs.Findings)
 	require.Zero(t, theirs.Figures[drift.FigureUnsent])
