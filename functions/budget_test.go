@@ -119,6 +119,12 @@ func TestTheBudgetOverMonths(t *testing.T) {
 			require.NoError(t, operator.SetHold(t.Context(), false, "Lifted."))
 		}
 	}
+	another := ofBudget()
+	another["budgetId"] = "another"
+	s := hold.Switch{DB: auditor, At: 1, Now: func() time.Time { return november.AddDate(0, 0, 20) }}
+	_, thrown, err := s.Hear(t.Context(), event.Message{Data: spent(november, 200), Attributes: another})
+	require.NoError(t, err)
+	require.True(t, thrown, "each budget has months of its own")
 }
 
 // TestTheBudgetSpeaksAtOnce: of many at once one throws the switch.
@@ -150,7 +156,7 @@ func TestTheBudgetSpeaksAtOnce(t *testing.T) {
 func TestHoldIsASetting(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	for _, at := range []string{"0", "-1", "11", "NaN", "much"} {
+	for _, at := range []string{"0", "-1", "10.1", "11", "NaN", "much"} {
 		_, err := readConfig(t.Context(), envconfig.MapLookuper(k.settings(t, auditRun, map[string]string{"BUDGET_HOLD_AT": at})))
 		require.ErrorContains(t, err, "BUDGET_HOLD_AT", at)
 	}

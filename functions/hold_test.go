@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
 
@@ -127,6 +129,7 @@ func TestAHoldStopsBatchWork(t *testing.T) {
 	operator := b.openAs(t, "plant_operator")
 	auditor := b.Token(t, b.PlatformPrincipal(t, "inspection", domain.Auditor, domain.Guardian))
 	require.NoError(t, operator.SetHold(t.Context(), true, "An older reason."))
+	require.NoError(t, operator.SetHold(t.Context(), false, "An older end."))
 	require.NoError(t, operator.SetHold(t.Context(), true, reason))
 
 	begun := audit.post(t, auditor, "/api/v1/audit/run", `{"scope":"all"}`)
@@ -157,6 +160,9 @@ func TestAHoldStopsBatchWork(t *testing.T) {
 	require.True(t, auditLog.has(`"WARNING"`, "run "+run.ID+" is held: batch work was stopped by the operator at "))
 	require.True(t, checkLog.has(`"WARNING"`, "the daily drift check is held"))
 	require.False(t, auditLog.has("Too dear"), "what somebody wrote is in no log")
+	for _, table := range []string{"audit_run", "drift_run"} { // asked for just before the hold, in vain
+		b.admin(t, `UPDATE `+table+` SET updated_at = now() - interval '1 hour', asked_at = now() - interval '6 minutes'`)
+	}
 	require.Zero(t, audit.sweep(t), "nothing is asked for that would be held")
 
 	b.goesOn(t, audit, finder)
@@ -225,13 +231,34 @@ func TestARunThatStandsStillIsAskedFor(t *testing.T) {
 		require.Equal(t, 2, s.sweep(t), table)
 		k.admin(t, fmt.Sprintf(at, "10 minutes", "11 minutes"))
 		require.Equal(t, 2, s.sweep(t), "%s: it moved since it was asked for", table)
-		k.admin(t, `UPDATE `+table+` SET phase = 'done', finished_at = now()`)
+		k.admin(t, fmt.Sprintf(at, "4 minutes", "30 minutes"))
+		require.Zero(t, s.sweep(t), "%s: it has just moved", table)
+		k.admin(t, `UPDATE `+table+` SET phase = 'done', finished_at = now(), updated_at = now() - interval '1 hour', asked_at = NULL`)
+		require.Zero(t, s.sweep(t), "%s: it has ended", table)
 	}
 	kinds := map[string]int{}
 	for _, m := range k.messages() {
 		kinds[m.Attributes["type"]]++
 	}
 	require.Equal(t, map[string]int{"plant.audit.continued": 5, "plant.drift.continued": 5}, kinds)
+}
+
+// TestTwoSweepsAtOnce: what one asks for the other passes over, and does not wait for.
+func TestTwoSweepsAtOnce(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	s := k.serve(t, auditRun, nil)
+	k.admin(t, `INSERT INTO drift_run (id, phase, updated_at) VALUES (gen_random_uuid(), 'vectors', now() - interval '1 hour')`)
+	conn, err := pgx.Connect(t.Context(), k.URL)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	other, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = other.Exec(t.Context(), `SELECT FROM drift_run FOR UPDATE`)
+	require.NoError(t, err)
+	require.Zero(t, s.sweep(t))
+	require.NoError(t, other.Rollback(t.Context()))
+	require.Equal(t, 1, s.sweep(t))
 }
 
 // TestABackfillIsHeld stops one between two batches, and does not let it begin again.

@@ -110,4 +110,8 @@ func TestWhatAnEnactmentDoesNotRestore(t *testing.T) {
 	require.Equal(t, domain.RequiresReview, now.Governed.AmendmentAlignment, "to be certified again by whoever certifies")
 	_, err := late.Apply(standing(t, domain.Archived))
 	requireCode(t, domain.CodeGone, err, "")
+	for _, status := range []domain.Status{domain.Draft, domain.UnderReview, domain.Deprecated} {
+		_, err = domain.Expire{Because: "It ended."}.Apply(standing(t, status))
+		requireCode(t, domain.CodeIllegalMove, err, "")
+	}
 }

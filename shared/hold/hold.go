@@ -72,7 +72,7 @@ func parse(m event.Message) (Notice, error) {
 		return Notice{}, errors.New("costAmount is missing or no amount") // credits can make it negative
 	case n.Budget == nil || *n.Budget <= 0 || *n.Budget > maxMoney:
 		return Notice{}, errors.New("budgetAmount is missing or no amount")
-	case n.Start.Year() < 2000 || n.Start.Year() > 9999:
+	case n.Start.Year() < 2000:
 		return Notice{}, errors.New("costIntervalStart is missing or no time")
 	case n.Threshold != nil && (*n.Threshold <= 0 || *n.Threshold > maxMoney):
 		return Notice{}, errors.New("alertThresholdExceeded is no threshold")

@@ -34,30 +34,41 @@ func TestParse(t *testing.T) {
 	require.False(t, n.Over(1.5))
 	require.False(t, n.Past(begun.AddDate(0, 1, 0).Add(-1)))
 	require.True(t, n.Past(begun.AddDate(0, 1, 0)))
+	zoned, err := hold.Parse(event.Message{Data: []byte(strings.Replace(example, "T00:00:00Z", "T08:00:00+08:00", 1)), Attributes: attributes()})
+	require.NoError(t, err)
+	require.Equal(t, n, zoned, "the same moment")
 	below, err := hold.Parse(event.Message{
 		Data: []byte(`{"costAmount":0,"costIntervalStart":"2019-01-01T00:00:00Z","budgetAmount":1,"currencyCode":"EUR"}`), Attributes: attributes(),
 	})
 	require.NoError(t, err, "without a threshold, and free of cost")
 	require.False(t, below.Over(1))
+	below.Cost = 1
+	require.True(t, below.Over(1), "all of it")
 }
 
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ replace, with, reason string }{
-		"no cost":              {`"costAmount":100.01,`, ``, "costAmount"},
-		"a text as cost":       {`100.01`, `"100.01"`, "not JSON of this schema"},
-		"a cost without bound": {`100.01`, `1e13`, "costAmount"},
-		"beyond all numbers":   {`100.01`, `1e999`, "not JSON of this schema"},
-		"no budget":            {`"budgetAmount":100.00,`, ``, "budgetAmount"},
-		"a budget of nothing":  {`100.00`, `0`, "budgetAmount"},
-		"no period":            {`"costIntervalStart":"2019-01-01T00:00:00Z",`, ``, "costIntervalStart"},
-		"a day":                {`2019-01-01T00:00:00Z`, `2019-01-01`, "not JSON of this schema"},
-		"a threshold below 0":  {`1.0`, `-1`, "alertThresholdExceeded"},
-		"no currency":          {`,"currencyCode":"USD"`, ``, "currencyCode"},
-		"a long currency":      {`"USD"`, `"dollars"`, "currencyCode"},
-		"twice":                {`"currencyCode"`, `"costAmount":1,"currencyCode"`, "not JSON of this schema"},
-		"more than JSON":       {`"USD"}`, `"USD"} {}`, "not JSON of this schema"},
-		"too much":             {`name-of-budget`, strings.Repeat("x", 8<<10), "too large"},
+		"no cost":               {`"costAmount":100.01,`, ``, "costAmount"},
+		"too large a credit":    {`100.01`, `-1e13`, "costAmount"},
+		"too large a budget":    {`100.00`, `1e13`, "budgetAmount"},
+		"an early period":       {`2019`, `1999`, "costIntervalStart"},
+		"a year of five digits": {`2019`, `12019`, "not JSON of this schema"},
+		"no threshold":          {`1.0`, `0`, "alertThresholdExceeded"},
+		"too large a threshold": {`1.0`, `1e13`, "alertThresholdExceeded"},
+		"a text as cost":        {`100.01`, `"100.01"`, "not JSON of this schema"},
+		"a cost without bound":  {`100.01`, `1e13`, "costAmount"},
+		"beyond all numbers":    {`100.01`, `1e999`, "not JSON of this schema"},
+		"no budget":             {`"budgetAmount":100.00,`, ``, "budgetAmount"},
+		"a budget of nothing":   {`100.00`, `0`, "budgetAmount"},
+		"no period":             {`"costIntervalStart":"2019-01-01T00:00:00Z",`, ``, "costIntervalStart"},
+		"a day":                 {`2019-01-01T00:00:00Z`, `2019-01-01`, "not JSON of this schema"},
+		"a threshold below 0":   {`1.0`, `-1`, "alertThresholdExceeded"},
+		"no currency":           {`,"currencyCode":"USD"`, ``, "currencyCode"},
+		"a long currency":       {`"USD"`, `"dollars"`, "currencyCode"},
+		"twice":                 {`"currencyCode"`, `"costAmount":1,"currencyCode"`, "not JSON of this schema"},
+		"more than JSON":        {`"USD"}`, `"USD"} {}`, "not JSON of this schema"},
+		"too much":              {`name-of-budget`, strings.Repeat("x", 8<<10), "too large"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

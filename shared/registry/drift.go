@@ -46,7 +46,7 @@ func (s *Service) Record(ctx context.Context, req Request, law domain.Constituti
 	if errors.Is(err, store.ErrLawOutOfForce) {
 		return fmt.Errorf("%w: %w", store.ErrStale, err)
 	}
-	if errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrMovedOn) {
+	if errors.Is(err, store.ErrStale) {
 		return err
 	}
 	return refusal(err, nil)
@@ -137,7 +137,7 @@ func endOf(id domain.ID, t store.Tail) (domain.Entity, error) {
 	}
 	a, err := t.Amendment()
 	switch {
-	case err != nil || !t.Recomputes || a.Hash != t.Hash:
+	case err != nil || a.Hash != t.Hash:
 		return unsignable("amendment %d is not the one whose hash is kept", t.Seq)
 	case a.Record.EntityID != string(id) || a.Record.Seq != t.Seq:
 		return unsignable("amendment %d is of another place", t.Seq)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -57,6 +58,7 @@ func (c *Certifier) Reaffirm(ctx context.Context, req Request, behind domain.ID)
 
 // restorer knows what an enactment withdrew, and how what the marked rest on stands.
 type restorer struct {
+	law    domain.Constitution // in force
 	change domain.Reaffirm
 	around map[store.Seen]domain.Entity
 }
@@ -66,12 +68,35 @@ func (c *Certifier) restorer(ctx context.Context, law domain.Constitution, list 
 	if err != nil {
 		return restorer{}, err
 	}
-	r := restorer{change: domain.Reaffirm{Withdrawn: back.Withdrawn, At: domain.Time(time.Now().UTC().Truncate(time.Microsecond))}}
+	r := restorer{
+		law: law, around: map[store.Seen]domain.Entity{},
+		change: domain.Reaffirm{Withdrawn: back.Withdrawn, At: domain.Time(time.Now().UTC().Truncate(time.Microsecond))},
+	}
 	r.change.Because = fmt.Sprintf("The constitution that it fell short of was withdrawn: enactment %d, by %s.", back.N, cmp.Or(back.Author, "the platform's owner"))
 	if back.Proposal != "" {
 		r.change.Because += fmt.Sprintf(" It is amendment %d of %s.", back.Seq, back.Proposal)
 	}
-	var named []store.Seen
+	for range groundDepth {
+		named := r.named(list)
+		if len(named) == 0 {
+			return r, nil
+		}
+		around, err := c.service.db.Surroundings(ctx, named, nil)
+		if err != nil {
+			return r, err
+		}
+		maps.Copy(r.around, around.References)
+		list = slices.Collect(maps.Values(around.References))
+	}
+	return r, nil
+}
+
+// groundDepth is how far down entities rest on others: an agent on its role, that on
+// its skills.
+const groundDepth = 2
+
+// named lists what those of a list rest on that could be restored.
+func (r restorer) named(list []domain.Entity) (named []store.Seen) {
 	for _, e := range list {
 		if !r.change.Restores(e) {
 			continue
@@ -80,32 +105,47 @@ func (c *Certifier) restorer(ctx context.Context, law domain.Constitution, list 
 			named = append(named, store.Seen{By: e.GovernanceAgentID, ID: ref.ID})
 		}
 	}
-	if len(named) == 0 {
-		return r, nil
-	}
-	around, err := c.service.db.Surroundings(ctx, named, nil)
-	r.around = around.References
-	return r, err
+	return named
 }
 
 // reaffirm returns an entity as it is then, and what must be certified at that moment.
-// Where something that it rests on has lost its certification for another reason,
-// nothing is restored: the governor decides.
+// Where something that it rests on has lost its certification and does not get it back
+// by the same enactment, nothing is restored: the governor decides.
 func (r restorer) reaffirm(e domain.Entity) (domain.Entity, []domain.ID, error) {
 	next, err := r.change.Apply(e)
 	if err != nil || next.Governed.Status == e.Governed.Status {
 		return next, nil, err
 	}
-	var rests []domain.ID
+	rests, stands := r.rests(e)
+	if !stands {
+		next, err = domain.Reaffirm{}.Apply(e)
+		return next, nil, err
+	}
+	return next, rests, nil
+}
+
+// rests lists what an entity rests on that is certified now, and reports whether all
+// the rest gets its certification back too.
+func (r restorer) rests(e domain.Entity) (now []domain.ID, stands bool) {
 	for _, ref := range domain.RestsOn(e) {
 		ground, known := r.around[store.Seen{By: e.GovernanceAgentID, ID: ref.ID}]
 		switch {
-		case known && (ground.Governed.Status == domain.Certified || ground.Governed.Status == domain.Active):
-			rests = append(rests, ref.ID)
-		case !known || ground.Governed.AmendmentAlignment != domain.Drifted || !r.change.Restores(ground):
-			next, err = domain.Reaffirm{}.Apply(e)
-			return next, nil, err
+		case !known:
+			return nil, false
+		case certified(ground):
+			now = append(now, ref.ID)
+			continue
 		}
+		below, stands := r.rests(ground)
+		back, err := r.change.Apply(ground)
+		if !stands || err != nil || !certified(back) || len(r.law.Validate(ground, domain.Known{})) > 0 {
+			return nil, false
+		}
+		now = append(now, below...)
 	}
-	return next, rests, nil
+	return now, true
+}
+
+func certified(e domain.Entity) bool {
+	return e.Governed.Status == domain.Certified || e.Governed.Status == domain.Active
 }

@@ -46,7 +46,7 @@ func (e *HeldError) Error() string {
 }
 
 const selectHolds = `
-SELECT h.held, h.made_by, h.reason, h.at, coalesce((SELECT min(f.at) FROM public.hold_change f WHERE h.held AND f.held AND f.id <= h.id
+SELECT h.held, h.made_by, h.reason, h.at, coalesce((SELECT min(f.at) FROM public.hold_change f WHERE h.held AND f.id <= h.id
 		AND f.id > (SELECT coalesce(max(o.id), 0) FROM public.hold_change o WHERE NOT o.held AND o.id < h.id)), h.at),
 	coalesce(h.budget_id, ''), coalesce(h.period_start, '0001-01-01Z'), coalesce(h.cost::float8, 0), coalesce(h.budget::float8, 0),
 	coalesce(h.currency, '')

@@ -104,8 +104,7 @@ const selectReturn = `
 WITH now AS (SELECT n, sha256, enacted_at, entity_id, seq FROM public.enactment ORDER BY n DESC LIMIT 1)
 SELECT now.n, now.enacted_at, coalesce(now.entity_id::text, ''), coalesce(now.seq, 0), coalesce(a.author, ''),
 	ARRAY(SELECT DISTINCT encode(w.sha256, 'hex') FROM public.enactment w
-		WHERE w.n < now.n AND w.sha256 <> now.sha256
-			AND w.n > (SELECT max(b.n) FROM public.enactment b WHERE b.sha256 = now.sha256 AND b.n < now.n))
+		WHERE w.n < now.n AND w.n > (SELECT max(b.n) FROM public.enactment b WHERE b.sha256 = now.sha256 AND b.n < now.n))
 FROM now LEFT JOIN public.amendment a USING (entity_id, seq) WHERE now.sha256 = $1`
 
 // Return says what the enactment of the constitution in force withdrew. If another one

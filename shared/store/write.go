@@ -93,9 +93,7 @@ func (db *DB) Append(ctx context.Context, w Write) error {
 		b.Queue(insertIdempotencyKey,
 			w.Principal, i.Route, i.Key, i.BodyHash[:], string(i.EntityID), i.Seq, i.Items)
 	}
-	if a := w.Authority; a != nil && w.Principal != "" {
-		b.Queue(`SELECT public.require_authority($1, $2, $3)`, w.Principal, string(a.Name), a.Owners)
-	}
+	queueAuthority(&b, w)
 	if r := w.Receipt; r != nil {
 		b.Queue(`INSERT INTO public.inbox (consumer, ce_id) VALUES ($1, $2)`, r.Consumer, r.EventID)
 	}
@@ -130,14 +128,21 @@ func inLockOrder(a, b Row) int {
 	return strings.Compare(a.Amendment.Record.EntityID, b.Amendment.Record.EntityID)
 }
 
-// Check answers what Append would, for references and names, and writes
-// nothing.
+func queueAuthority(b *pgx.Batch, w Write) {
+	if a := w.Authority; a != nil && w.Principal != "" {
+		b.Queue(`SELECT public.require_authority($1, $2, $3)`, w.Principal, string(a.Name), a.Owners)
+	}
+}
+
+// Check answers what Append would, for the principal, its authority and references, and
+// writes nothing.
 func (db *DB) Check(ctx context.Context, w Write) error {
 	var b pgx.Batch
 	asTenant(&b, w.Tenant)
 	if w.Principal != "" {
 		b.Queue(`SELECT public.require_principal($1, $2)`, w.Principal, w.Tenant)
 	}
+	queueAuthority(&b, w)
 	queueReferences(&b, w.References)
 	return db.send(ctx, &b)
 }

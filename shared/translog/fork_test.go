@@ -45,6 +45,8 @@ func TestFork(t *testing.T) {
 		`"good_size":40`: `"good_size":51`, `"lost_number":7`: `"lost_number":0`, `new.example/log`: `old.example/log`,
 		`plant/fork/v1`: `plant/heads/v1`, `RSA4096-PSS-SHA256`: `RSA4096-PSS-SHA256-BATCH`, `"lost_size":50`: `"lost_size": 50`,
 		`000123Z`: `000123+00:00`, `{"algorithm"`: `{"more":1,"algorithm"`, `:40,`: `:null,`, `new.example`: `New Example`,
+		`"from_origin":"old.example/log"`: `"from_origin":"Old Example"`, `:40,"key`: `:-1,"key`, `_size":50`: `_size":9007199254740992`,
+		`00.000123Z`: `00,000123Z`,
 	} {
 		_, err := ParseFork([]byte(strings.Replace(string(b), old, bad, 1)))
 		require.Error(t, err, bad)
