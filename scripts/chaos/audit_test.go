@@ -20,6 +20,7 @@ import (
 	"github.com/dlai-sd/plant/scripts/localstack/port"
 	"github.com/dlai-sd/plant/scripts/localstack/proc"
 	"github.com/dlai-sd/plant/scripts/localstack/pubsub"
+	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 	"github.com/dlai-sd/plant/shared/bundle"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/event"
@@ -48,7 +49,7 @@ type watch struct {
 func beginWatch(t *testing.T, c *consumer) *watch {
 	t.Helper()
 	w := &watch{stack: &stack{issuer: c.issuer, checkpoints: t.TempDir()}, client: &http.Client{Timeout: time.Minute}}
-	w.server = startPostgres(t)
+	w.server = stacktest.DurablePostgres(t, 0)
 	w.Deployment = harness.On(t, newDatabase(t, w.server))
 	ports, err := port.Free(len(w.both))
 	require.NoError(t, err)

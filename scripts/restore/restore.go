@@ -135,17 +135,12 @@ func (w work) dump(ctx context.Context) error {
 
 // restore makes the database anew and returns the password that its roles have there.
 func (w work) restore(ctx context.Context) (password string, err error) {
-	admin := w.server.AdminURL()
-	for _, sql := range []string{"DROP DATABASE IF EXISTS " + database + " WITH (FORCE)", "CREATE DATABASE " + database + " TEMPLATE template0 ENCODING 'UTF8'"} {
-		if err := execute(ctx, admin, sql); err != nil {
-			return "", fmt.Errorf("make a database to restore into: %w", err)
-		}
+	if err := postgres.Execute(ctx, w.server.AdminURL(), "DROP DATABASE IF EXISTS "+database+" WITH (FORCE)",
+		"CREATE DATABASE "+database+" TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
+		return "", fmt.Errorf("make a database to restore into: %w", err)
 	}
-	own, err := inDatabase(admin)
-	if err != nil {
-		return "", err
-	}
-	if err := execute(ctx, own, migrations.Bootstrap); err != nil {
+	own := w.server.AdminURLOf(database)
+	if err := postgres.Execute(ctx, own, migrations.Bootstrap); err != nil {
 		return "", fmt.Errorf("bootstrap: %w", err)
 	}
 	// The extension is the bootstrap's, and is as it was there already.
@@ -156,11 +151,11 @@ func (w work) restore(ctx context.Context) (password string, err error) {
 	_, _ = rand.Read(secret) // never fails
 	password = hex.EncodeToString(secret)
 	for _, role := range []string{"plant_operator", "plant_auditor"} {
-		if err := execute(ctx, own, "ALTER ROLE "+role+" PASSWORD '"+password+"'"); err != nil {
+		if err := postgres.Execute(ctx, own, "ALTER ROLE "+role+" PASSWORD '"+password+"'"); err != nil {
 			return "", fmt.Errorf("give %s a password: %w", role, err)
 		}
 	}
-	return password, execute(ctx, own, "ANALYZE")
+	return password, postgres.Execute(ctx, own, "ANALYZE")
 }
 
 // tool runs one of PostgreSQL's own programs; the password is not among its arguments.
@@ -195,11 +190,7 @@ func (w work) judge(ctx context.Context, password string, r *Report) error {
 		return err
 	}
 	defer auditor.Close()
-	own, err := inDatabase(w.server.AdminURL())
-	if err != nil {
-		return err
-	}
-	if r.Tables, err = count(ctx, own); err != nil {
+	if r.Tables, err = count(ctx, w.server.AdminURLOf(database)); err != nil {
 		return err
 	}
 	return w.audit(ctx, auditor, r)
@@ -259,22 +250,4 @@ func count(ctx context.Context, address string) (tables []Table, err error) {
 		}
 	}
 	return tables, nil
-}
-
-func inDatabase(address string) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", errors.New("the database's address is not a URL")
-	}
-	u.Path = "/" + database
-	return u.String(), nil
-}
-
-func execute(ctx context.Context, address, sql string) error {
-	conn, err := pgx.Connect(ctx, address)
-	if err != nil {
-		return err
-	}
-	_, err = conn.Exec(ctx, sql)
-	return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dlai-sd/plant/scripts/localstack/parts"
 	"github.com/dlai-sd/plant/scripts/localstack/postgres"
 	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 	"github.com/dlai-sd/plant/scripts/restore"
@@ -34,12 +33,6 @@ type deployment struct {
 
 func newDeployment(t *testing.T) *deployment {
 	t.Helper()
-	cache := os.Getenv("PLANT_CACHE")
-	if cache == "" {
-		var err error
-		cache, err = parts.DefaultDir()
-		require.NoError(t, err)
-	}
 	h := harness.New(t)
 	folder, err := checkpoints.NewFolder(t.TempDir())
 	require.NoError(t, err)
@@ -49,7 +42,7 @@ func newDeployment(t *testing.T) *deployment {
 		Checkpoint: hold(domain.UseCheckpoint), Heads: hold(domain.UseHeads),
 	}), restore.Options{
 		URL: h.As("plant_migrator"), Published: folder, Origin: harness.Origin, Now: time.Now,
-		Fetcher: parts.Fetcher{Dir: cache, Report: parts.Lines(os.Stderr)},
+		Fetcher: stacktest.Fetcher(t),
 	}}
 	d.write(t, "Welding")
 	return d
