@@ -58,7 +58,7 @@ type Report struct {
 	Dumped   float64          `json:"dumped_seconds,omitzero"`
 	Restored float64          `json:"restored_seconds"`
 	Tables   []Table          `json:"tables"`
-	Entities int              `json:"entities"` // audited
+	Entities int64            `json:"entities"` // audited
 	Entries  int64            `json:"entries"`  // of the log, audited
 	Log      sequencer.Status `json:"log"`
 	Examined doctor.Report    `json:"examined"`
@@ -196,39 +196,18 @@ func (w work) judge(ctx context.Context, password string, r *Report) error {
 	return w.audit(ctx, auditor, r)
 }
 
-const chunk = 250
-
 func (w work) audit(ctx context.Context, db *store.DB, r *Report) (err error) {
 	log := sequencer.New(sequencer.Config{DB: db, Store: w.Published, Origin: w.Origin})
 	a := &audit.Auditor{DB: db, Origin: w.Origin, Log: log}
 	if r.Log, err = log.Status(ctx); err != nil {
 		return err
 	}
-	for from := int64(0); ; {
-		part, err := a.LogFrom(ctx, from)
-		if err != nil {
-			return fmt.Errorf("audit the log: %w", err)
-		}
-		r.Findings, r.Entries = append(r.Findings, part.Findings...), r.Entries+part.Entries
-		if from = part.Next; !part.More {
-			break
-		}
+	if r.Findings, r.Entries, err = a.WholeLog(ctx); err != nil {
+		return fmt.Errorf("audit the log: %w", err)
 	}
-	for after := ""; ; {
-		ids, err := db.AuditIDs(ctx, store.RunFilter{}, after, chunk)
-		if err != nil {
-			return err
-		}
-		if len(ids) == 0 {
-			return nil
-		}
-		judged, err := a.Entities(ctx, ids)
-		if err != nil {
-			return fmt.Errorf("audit: %w", err)
-		}
-		r.Findings = append(r.Findings, judged.Findings...)
-		r.Entities, after = r.Entities+len(ids), ids[len(ids)-1]
-	}
+	all, err := a.Everything(ctx, store.RunFilter{})
+	r.Findings, r.Entities = append(r.Findings, all.Findings...), all.Entities
+	return err
 }
 
 func count(ctx context.Context, address string) (tables []Table, err error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/dlai-sd/plant/scripts/localstack/postgres"
 	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 	"github.com/dlai-sd/plant/scripts/restore"
+	"github.com/dlai-sd/plant/shared/audit"
 	"github.com/dlai-sd/plant/shared/checkpoints"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/keys"
@@ -122,6 +123,20 @@ func TestADamagedDeploymentHasADamagedBackup(t *testing.T) {
 	require.False(t, r.Passed())
 	require.NotEmpty(t, r.Findings)
 	require.NotEmpty(t, r.Examined.Findings())
+}
+
+// The heads records are judged too, not only the entries and the tiles.
+func TestABackupWithOtherHeadsIsNone(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.sql(t, `ALTER TABLE heads DISABLE TRIGGER USER;
+		UPDATE heads SET signature = set_byte(signature, 0, get_byte(signature, 0) # 1);
+		ALTER TABLE heads ENABLE TRIGGER USER`)
+	r, err := restore.Test(t.Context(), d.opts)
+	require.NoError(t, err)
+	require.False(t, r.Passed())
+	require.Len(t, r.Findings, 1)
+	require.Equal(t, string(audit.ReasonHeadsDiffer), r.Findings[0].Reason)
 }
 
 func TestNoBackup(t *testing.T) {
