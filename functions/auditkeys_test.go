@@ -3,53 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
-	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dlai-sd/plant/scripts/localstack/secrets"
 	"github.com/dlai-sd/plant/shared/domain"
-	"github.com/dlai-sd/plant/shared/keys"
-	"github.com/dlai-sd/plant/shared/registry"
-	"github.com/dlai-sd/plant/shared/testkit/harness"
 )
-
-// ownSecrets gives the kit a Secret Manager of its own, with copies of the keys that
-// all tests share: rotation adds versions, which others must not see.
-func (k *kit) ownSecrets(t *testing.T) registry.Keyring {
-	t.Helper()
-	server, err := secrets.Start(filepath.Join(t.TempDir(), "secrets"), 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = server.Stop() })
-	client, err := secretmanager.NewClient(t.Context(), secrets.ClientOptions(server.Addr())...)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
-	source := keys.NewSource(client)
-	for _, version := range k.Keys {
-		k.copySecret(t, source, version)
-	}
-	k.copySecret(t, source, k.TokensVersion)
-	k.SecretsAddr, k.Secrets = server.Addr(), source
-	return registry.Keyring{
-		DB: k.Open(t, "plant_operator", 1), Secrets: source, Project: harness.Project, Origin: harness.Origin,
-		Log: slog.New(slog.DiscardHandler),
-	}
-}
-
-// copySecret adds the first version of a secret to another Secret Manager.
-func (k *kit) copySecret(t *testing.T, to *keys.Source, version string) {
-	t.Helper()
-	payload, err := k.Secrets.Payload(t.Context(), version)
-	require.NoError(t, err)
-	added, err := to.Add(t.Context(), filepath.Dir(filepath.Dir(version)), payload)
-	require.NoError(t, err)
-	require.Equal(t, version, added)
-}
 
 // evolve changes a skill's notes.
 func (s *server) evolve(t *testing.T, token string, made view, notes string) view {
@@ -73,7 +34,7 @@ func TestRotationIsNoTampering(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := newKit(t)
-			ring := k.ownSecrets(t)
+			ring := k.OwnSecrets(t)
 			writer, auditor := k.serve(t, createSkill, nil), k.serve(t, auditRun, nil)
 			_, token := k.author(t, "acme")
 			board := k.Token(t, k.PlatformPrincipal(t, "board", domain.Auditor))
@@ -107,7 +68,7 @@ func TestRotationIsNoTampering(t *testing.T) {
 func TestAuditSeesOneMoment(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	ring := k.ownSecrets(t)
+	ring := k.OwnSecrets(t)
 	writer, auditor := k.serve(t, createSkill, nil), k.serve(t, auditRun, nil)
 	_, token := k.author(t, "acme")
 	board := k.Token(t, k.PlatformPrincipal(t, "board", domain.Auditor))

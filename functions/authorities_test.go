@@ -117,7 +117,7 @@ func (c placedAt) Apply(e domain.Entity) (domain.Entity, error) {
 	return e, nil
 }
 
-// claimed is a change that no route makes yet, asked for as its row says.
+// claimed is a change that no route makes, asked for as its row says.
 type claimed struct{ row domain.Permission }
 
 func (c claimed) Name() string                           { return c.row.Change }

@@ -280,21 +280,10 @@ func (a audits) tampering(ctx context.Context, in lookAt) (Tampering, error) {
 // events takes the clock's call, which has no body and begins the daily run, and
 // Pub/Sub's, which brings the next part of one.
 func (a audits) events(dead event.DeadLetter) http.Handler {
-	pushed := event.Handler("audit", func(ctx context.Context, e event.Event) error {
+	return event.OrClock(a.Daily, event.Handler("audit", func(ctx context.Context, e event.Event) error {
 		if e.Type != audit.EventContinued {
 			return nil
 		}
 		return a.Continue(ctx, e.Data.EntityID)
-	}, dead)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 {
-			pushed.ServeHTTP(w, r)
-			return
-		}
-		if err := a.Daily(r.Context()); err != nil {
-			web.Fail(w, r, &domain.Error{Code: domain.CodeUnavailable, Detail: "The run could not be begun now.", Err: err})
-			return
-		}
-		web.WriteJSON(w, r, web.NoContent{})
-	})
+	}, dead))
 }

@@ -5,10 +5,10 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/event"
 	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/registry/api"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
 )
@@ -65,28 +65,10 @@ type Step struct {
 	Hash       string        `json:"hash"`
 }
 
-type timelineIn struct {
-	who auth.Principal
-	id  domain.ID
-}
-
 // timeline answers GET on an agent's manufacture.
 func timeline(s *registry.Service) http.Handler {
-	return web.Endpoint(func(r *http.Request) (timelineIn, error) {
-		who, err := auth.FromContext(r.Context())
-		if err != nil {
-			return timelineIn{}, err
-		}
-		if _, err := web.Query(r); err != nil {
-			return timelineIn{}, err
-		}
-		in := timelineIn{who, domain.ID(r.PathValue("id"))}
-		if !in.id.Valid() {
-			return in, web.Refuse(domain.CodeNotFound, "")
-		}
-		return in, nil
-	}, func(ctx context.Context, in timelineIn) (Manufacture, error) {
-		m, err := s.Manufacture(ctx, in.who, in.id)
+	return web.Endpoint(api.DecodeOne, func(ctx context.Context, in api.OneIn) (Manufacture, error) {
+		m, err := s.Manufacture(ctx, in.Who, in.ID)
 		if err != nil {
 			return Manufacture{}, err
 		}

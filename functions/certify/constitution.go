@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/hex"
 	"net/http"
-	"net/url"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/registry/api"
 	"github.com/dlai-sd/plant/shared/web"
 )
 
@@ -123,39 +123,30 @@ const orderProposed = "-proposed_at"
 
 // proposals answers GET on the proposals.
 func (s Service) proposals() http.Handler {
-	return web.Endpoint(decodePage(orderProposed), func(ctx context.Context, in pageIn) (web.List[Proposal], error) {
-		var before domain.ID
-		if c := in.page.After; c != nil {
-			if before = domain.ID(c.ID); !before.Valid() {
-				return web.List[Proposal]{}, badCursor()
-			}
-		}
-		rows, err := s.Evolution.Proposals(ctx, in.who, before, in.page.Limit+1)
+	return web.Endpoint(api.DecodePage(orderProposed), func(ctx context.Context, in api.PageIn) (web.List[Proposal], error) {
+		before, err := in.Page.AfterID()
 		if err != nil {
 			return web.List[Proposal]{}, err
 		}
-		return pageOf(in.url, rows, in.page.Limit), nil
+		rows, err := s.Evolution.Proposals(ctx, in.Who, before, in.Page.Limit+1)
+		if err != nil {
+			return web.List[Proposal]{}, err
+		}
+		rows, next := web.Cut(in.Page, rows, func(e domain.Entity) web.Cursor {
+			return web.Cursor{Order: orderProposed, Key: e.Head.CreatedAt.UTC().Format(domain.TimeLayout), ID: string(e.ID)}
+		})
+		items := make([]Proposal, len(rows))
+		for i, e := range rows {
+			items[i] = proposalOf(e)
+		}
+		return web.NewList(in.URL, items, next), nil
 	})
-}
-
-func pageOf(at *url.URL, rows []domain.Entity, limit int) web.List[Proposal] {
-	var next *web.Cursor
-	if len(rows) > limit {
-		rows = rows[:limit]
-		last := rows[limit-1]
-		next = &web.Cursor{Order: orderProposed, Key: last.Head.CreatedAt.UTC().Format(domain.TimeLayout), ID: string(last.ID)}
-	}
-	items := make([]Proposal, len(rows))
-	for i, e := range rows {
-		items[i] = proposalOf(e)
-	}
-	return web.NewList(at, items, next)
 }
 
 // proposal answers GET on one of them.
 func (s Service) proposal() http.Handler {
-	return web.Endpoint(decodeOne, func(ctx context.Context, in oneIn) (Proposal, error) {
-		d, err := s.Evolution.Proposal(ctx, in.who, in.id)
+	return web.Endpoint(api.DecodeOne, func(ctx context.Context, in api.OneIn) (Proposal, error) {
+		d, err := s.Evolution.Proposal(ctx, in.Who, in.ID)
 		if err != nil {
 			return Proposal{}, err
 		}
@@ -182,7 +173,7 @@ func decodeLaw[T any](route string) func(*http.Request) (lawIn[T], error) {
 		if r.PathValue("id") != "" && !in.id.Valid() {
 			return in, web.Refuse(domain.CodeNotFound, "")
 		}
-		in.Request, err = requestOf(r, domain.KindConstitution, route, append([]byte(r.URL.RequestURI()+"\n"), raw...))
+		in.Request, err = api.RequestOf(r, domain.KindConstitution, route, append([]byte(r.URL.RequestURI()+"\n"), raw...))
 		return in, err
 	}
 }

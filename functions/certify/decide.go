@@ -2,17 +2,15 @@ package certify
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
 	"net/http"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/registry/api"
 	"github.com/dlai-sd/plant/shared/web"
 )
 
@@ -67,12 +65,12 @@ func (s Service) decide(kind domain.Kind, route string) http.Handler {
 			}
 			in.decision.Match = hashOf(tag)
 		}
-		in.Request, err = requestOf(r, kind, route, append([]byte(r.URL.RequestURI()+"\n"+tag+"\n"), raw...))
+		in.Request, err = api.RequestOf(r, kind, route, append([]byte(r.URL.RequestURI()+"\n"+tag+"\n"), raw...))
 		return in, err
 	}, func(ctx context.Context, in decideIn) (one, error) {
 		all, err := s.Certifier.Decide(ctx, in.Request, in.decision)
 		if err != nil {
-			return one{}, problemOf(err)
+			return one{}, api.ProblemOf(err)
 		}
 		return one{decidedOf(all.Outcomes[0], 0, all.Validated), all}, nil
 	})
@@ -85,38 +83,6 @@ func hashOf(tag string) ledger.Hash {
 		return ledger.HashOf([]byte(tag))
 	}
 	return h
-}
-
-// requestOf is what every decision brings besides its content.
-func requestOf(r *http.Request, kind domain.Kind, route string, body []byte) (registry.Request, error) {
-	who, err := auth.FromContext(r.Context())
-	if err != nil {
-		return registry.Request{}, err
-	}
-	key, err := web.IdempotencyKey(r)
-	if err != nil {
-		return registry.Request{}, err
-	}
-	q, err := web.Query(r, "validate_only")
-	if err != nil {
-		return registry.Request{}, err
-	}
-	only := q.Get("validate_only")
-	if only != "" && only != "true" && only != "false" {
-		return registry.Request{}, web.Refuse(domain.CodeMalformed, "validate_only is true or false.")
-	}
-	return registry.Request{
-		Who: who, Kind: kind, Route: route, Key: key, BodyHash: sha256.Sum256(body), ValidateOnly: only == "true",
-		RequestID: web.RequestID(r.Context()), Traceparent: web.Traceparent(r.Context()),
-	}, nil
-}
-
-func problemOf(err error) error {
-	var stale *registry.StaleError
-	if errors.As(err, &stale) {
-		return web.Stale(stale.Current.String(), []web.Change{})
-	}
-	return err
 }
 
 // one is the answer to one decision.
@@ -224,7 +190,7 @@ func (s Service) batch() http.Handler {
 		for i, item := range body.Items {
 			in.list[i] = itemOf(item)
 		}
-		in.Request, err = requestOf(r, "", "certifyAll", append([]byte(r.URL.RequestURI()+"\n"), raw...))
+		in.Request, err = api.RequestOf(r, "", "certifyAll", append([]byte(r.URL.RequestURI()+"\n"), raw...))
 		return in, err
 	}, func(ctx context.Context, in batchIn) (Batch, error) {
 		all, err := s.Certifier.DecideAll(ctx, in.Request, in.list)
@@ -249,23 +215,14 @@ func (s Service) batch() http.Handler {
 func itemOf(raw jsontext.Value) registry.Decision {
 	var item batchItem
 	if err := web.Decode(raw, &item); err != nil {
-		return registry.Decision{Refused: refusalOf(err)}
+		return registry.Decision{Refused: api.RefusalOf(err)}
 	}
 	d, err := decisionBody{item.Decision, item.Reasons, item.ExpiresAt}.decision("", item.ID)
 	if err != nil {
-		d.Refused = refusalOf(err)
+		d.Refused = api.RefusalOf(err)
 	}
 	if item.VersionHash != "" {
 		d.Match = hashOf(item.VersionHash)
 	}
 	return d
-}
-
-// refusalOf is what decoding refused, as an item's refusal.
-func refusalOf(err error) error {
-	var p *web.Problem
-	if !errors.As(err, &p) {
-		return err
-	}
-	return &domain.Error{Code: p.Code, Detail: p.Detail, Violations: p.Violations}
 }

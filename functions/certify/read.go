@@ -4,14 +4,11 @@ import (
 	"context"
 	"encoding/hex"
 	"net/http"
-	"net/url"
 	"time"
 
-	"github.com/google/uuid"
-
-	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/registry/api"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
 )
@@ -37,58 +34,33 @@ const (
 	orderRefused = "-refused_at"
 )
 
-type pageIn struct {
-	who  auth.Principal
-	url  *url.URL
-	page web.Page
-}
-
-func decodePage(order string) func(*http.Request) (pageIn, error) {
-	return func(r *http.Request) (pageIn, error) {
-		who, err := auth.FromContext(r.Context())
-		if err != nil {
-			return pageIn{}, err
-		}
-		q, err := web.Query(r, "limit", "cursor")
-		if err != nil {
-			return pageIn{}, err
-		}
-		page, err := web.ParsePage(q, order)
-		return pageIn{who, r.URL, page}, err
-	}
-}
-
-func badCursor() error {
-	return web.Refuse(domain.CodeMalformed, "The cursor is not one that this API gave; begin again without it.")
-}
-
 // queue answers GET on what waits for the caller's decision.
 func (s Service) queue() http.Handler {
-	return web.Endpoint(decodePage(orderWaiting), func(ctx context.Context, in pageIn) (web.List[Waiting], error) {
+	return web.Endpoint(api.DecodePage(orderWaiting), func(ctx context.Context, in api.PageIn) (web.List[Waiting], error) {
 		var since *time.Time
-		var after domain.ID
-		if c := in.page.After; c != nil {
-			at, err := time.Parse(time.RFC3339Nano, c.Key)
-			if err != nil || !domain.ID(c.ID).Valid() {
-				return web.List[Waiting]{}, badCursor()
-			}
-			since, after = &at, domain.ID(c.ID)
-		}
-		rows, err := s.Certifier.Queue(ctx, in.who, since, after, in.page.Limit+1)
+		after, err := in.Page.AfterID()
 		if err != nil {
 			return web.List[Waiting]{}, err
 		}
-		var next *web.Cursor
-		if len(rows) > in.page.Limit {
-			rows = rows[:in.page.Limit]
-			last := rows[len(rows)-1]
-			next = &web.Cursor{Order: orderWaiting, Key: last.Since.UTC().Format(domain.TimeLayout), ID: string(last.Entity.ID)}
+		if c := in.Page.After; c != nil {
+			at, err := time.Parse(time.RFC3339Nano, c.Key)
+			if err != nil {
+				return web.List[Waiting]{}, web.BadCursor()
+			}
+			since = &at
 		}
+		rows, err := s.Certifier.Queue(ctx, in.Who, since, after, in.Page.Limit+1)
+		if err != nil {
+			return web.List[Waiting]{}, err
+		}
+		rows, next := web.Cut(in.Page, rows, func(w store.Waiting) web.Cursor {
+			return web.Cursor{Order: orderWaiting, Key: w.Since.UTC().Format(domain.TimeLayout), ID: string(w.Entity.ID)}
+		})
 		items := make([]Waiting, len(rows))
 		for i, w := range rows {
 			items[i] = waitingOf(w)
 		}
-		return web.NewList(in.url, items, next), nil
+		return web.NewList(in.URL, items, next), nil
 	})
 }
 
@@ -122,24 +94,18 @@ type Refusal struct {
 
 // refusals answers GET on the attempts that were refused.
 func (s Service) refusals() http.Handler {
-	return web.Endpoint(decodePage(orderRefused), func(ctx context.Context, in pageIn) (web.List[Refusal], error) {
-		before := ""
-		if c := in.page.After; c != nil {
-			if _, err := uuid.Parse(c.ID); err != nil {
-				return web.List[Refusal]{}, badCursor()
-			}
-			before = c.ID
-		}
-		rows, err := s.Certifier.Refusals(ctx, in.who, before, in.page.Limit+1)
+	return web.Endpoint(api.DecodePage(orderRefused), func(ctx context.Context, in api.PageIn) (web.List[Refusal], error) {
+		before, err := in.Page.AfterID()
 		if err != nil {
 			return web.List[Refusal]{}, err
 		}
-		var next *web.Cursor
-		if len(rows) > in.page.Limit {
-			rows = rows[:in.page.Limit]
-			last := rows[len(rows)-1]
-			next = &web.Cursor{Order: orderRefused, Key: last.At.UTC().Format(domain.TimeLayout), ID: last.ID}
+		rows, err := s.Certifier.Refusals(ctx, in.Who, string(before), in.Page.Limit+1)
+		if err != nil {
+			return web.List[Refusal]{}, err
 		}
+		rows, next := web.Cut(in.Page, rows, func(r store.Refusal) web.Cursor {
+			return web.Cursor{Order: orderRefused, Key: r.At.UTC().Format(domain.TimeLayout), ID: r.ID}
+		})
 		items := make([]Refusal, len(rows))
 		for i, r := range rows {
 			items[i] = Refusal{
@@ -148,7 +114,7 @@ func (s Service) refusals() http.Handler {
 				RequestID: orNull(r.RequestID),
 			}
 		}
-		return web.NewList(in.url, items, next), nil
+		return web.NewList(in.URL, items, next), nil
 	})
 }
 
@@ -179,31 +145,10 @@ type Taken struct {
 	KeyID      string      `json:"key_id"`
 }
 
-type oneIn struct {
-	who auth.Principal
-	id  domain.ID
-}
-
-// decodeOne is for what is read of one entity.
-func decodeOne(r *http.Request) (oneIn, error) {
-	who, err := auth.FromContext(r.Context())
-	if err != nil {
-		return oneIn{}, err
-	}
-	if _, err := web.Query(r); err != nil {
-		return oneIn{}, err
-	}
-	in := oneIn{who, domain.ID(r.PathValue("id"))}
-	if !in.id.Valid() {
-		return in, web.Refuse(domain.CodeNotFound, "")
-	}
-	return in, nil
-}
-
 // certificate answers GET on an entity's certification.
 func (s Service) certificate(kind domain.Kind) http.Handler {
-	return web.Endpoint(decodeOne, func(ctx context.Context, in oneIn) (Certificate, error) {
-		c, err := s.Certifier.Certificate(ctx, in.who, kind, in.id)
+	return web.Endpoint(api.DecodeOne, func(ctx context.Context, in api.OneIn) (Certificate, error) {
+		c, err := s.Certifier.Certificate(ctx, in.Who, kind, in.ID)
 		if err != nil {
 			return Certificate{}, err
 		}

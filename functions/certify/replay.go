@@ -96,11 +96,9 @@ func (s Service) replay(ctx context.Context, in replayIn) (Replay, error) {
 	if err != nil {
 		return Replay{}, err
 	}
-	var after domain.ID
-	if page.After != nil {
-		if after = domain.ID(page.After.ID); !after.Valid() {
-			return Replay{}, badCursor()
-		}
+	after, err := page.AfterID()
+	if err != nil {
+		return Replay{}, err
 	}
 	part, err := s.Certifier.Replay(ctx, in.who, law, after, page.Limit)
 	if err != nil {

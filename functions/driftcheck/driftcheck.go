@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/dlai-sd/plant/shared/event"
 	"github.com/dlai-sd/plant/shared/job"
 	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/registry/api"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/web"
 )
@@ -43,7 +43,7 @@ type Service struct {
 func (s Service) Handlers() map[string]http.Handler {
 	return map[string]http.Handler{
 		"runDrift":         web.Endpoint(decodeOrder, s.start),
-		"listDriftReports": web.Endpoint(decodePage, s.list),
+		"listDriftReports": web.Endpoint(api.DecodePage(newestFirst), s.list),
 		"getDriftReport":   web.Endpoint(decodeLook, s.look),
 		"driftEvent":       s.events(),
 	}
@@ -197,37 +197,16 @@ func (s Service) reader(ctx context.Context, who auth.Principal) (string, error)
 	return who.GovernanceAgent, err
 }
 
-type pageIn struct {
-	who  auth.Principal
-	url  *url.URL
-	page web.Page
-}
-
-func decodePage(r *http.Request) (pageIn, error) {
-	who, err := auth.FromContext(r.Context())
-	if err != nil {
-		return pageIn{}, err
-	}
-	q, err := web.Query(r, "limit", "cursor")
-	if err != nil {
-		return pageIn{}, err
-	}
-	page, err := web.ParsePage(q, newestFirst)
-	return pageIn{who, r.URL, page}, err
-}
-
-func (s Service) list(ctx context.Context, in pageIn) (web.List[Report], error) {
-	before := ""
-	if c := in.page.After; c != nil {
-		if before = c.ID; !domain.ID(before).Valid() {
-			return web.List[Report]{}, web.Refuse(domain.CodeMalformed, "The cursor is not one that this API gave; begin again without it.")
-		}
-	}
-	as, err := s.reader(ctx, in.who)
+func (s Service) list(ctx context.Context, in api.PageIn) (web.List[Report], error) {
+	before, err := in.Page.AfterID()
 	if err != nil {
 		return web.List[Report]{}, err
 	}
-	runs, err := s.Checker.DB.DriftRuns(ctx, as, before, in.page.Limit+1)
+	as, err := s.reader(ctx, in.Who)
+	if err != nil {
+		return web.List[Report]{}, err
+	}
+	runs, err := s.Checker.DB.DriftRuns(ctx, as, string(before), in.Page.Limit+1)
 	if err != nil {
 		return web.List[Report]{}, err
 	}
@@ -235,17 +214,14 @@ func (s Service) list(ctx context.Context, in pageIn) (web.List[Report], error) 
 	if err != nil {
 		return web.List[Report]{}, err
 	}
-	var next *web.Cursor
-	if len(runs) > in.page.Limit {
-		runs = runs[:in.page.Limit]
-		last := runs[len(runs)-1]
-		next = &web.Cursor{Order: newestFirst, Key: last.StartedAt.UTC().Format(domain.TimeLayout), ID: last.ID}
-	}
+	runs, next := web.Cut(in.Page, runs, func(r store.DriftRun) web.Cursor {
+		return web.Cursor{Order: newestFirst, Key: r.StartedAt.UTC().Format(domain.TimeLayout), ID: r.ID}
+	})
 	items := make([]Report, len(runs))
 	for i, r := range runs {
 		items[i] = reportOf(r, hold)
 	}
-	return web.NewList(in.url, items, next), nil
+	return web.NewList(in.URL, items, next), nil
 }
 
 type lookAt struct {
@@ -306,18 +282,7 @@ func (s Service) look(ctx context.Context, in lookAt) (Report, error) {
 // Pub/Sub's: the next part of a run, that another constitution came into force, and what
 // an audit found tampered with.
 func (s Service) events() http.Handler {
-	pushed := event.Handler(consumer, s.handle, s.Dead)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 {
-			pushed.ServeHTTP(w, r)
-			return
-		}
-		if err := s.Checker.Daily(r.Context()); err != nil {
-			web.Fail(w, r, &domain.Error{Code: domain.CodeUnavailable, Detail: "The run could not be begun now.", Err: err})
-			return
-		}
-		web.WriteJSON(w, r, web.NoContent{})
-	})
+	return event.OrClock(s.Checker.Daily, event.Handler(consumer, s.handle, s.Dead))
 }
 
 func (s Service) handle(ctx context.Context, e event.Event) error {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -280,22 +279,8 @@ func (w *world) connect(ctx context.Context, role, database string) (*pgx.Conn, 
 	return conn, nil
 }
 
-// adminURL is the superuser's address of a database.
-func (w *world) adminURL(database string) (string, error) {
-	u, err := url.Parse(w.server.AdminURL())
-	if err != nil {
-		return "", errors.New("the server's address is not a URL")
-	}
-	u.Path = "/" + database
-	return u.String(), nil
-}
-
 func (w *world) asAdmin(ctx context.Context, database string, do func(*pgx.Conn) error) error {
-	address, err := w.adminURL(database)
-	if err != nil {
-		return err
-	}
-	conn, err := pgx.Connect(ctx, address)
+	conn, err := pgx.Connect(ctx, w.server.AdminURLOf(database))
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -20,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/scripts/localstack/oidc"
-	"github.com/dlai-sd/plant/scripts/localstack/parts"
 	"github.com/dlai-sd/plant/scripts/localstack/port"
 	"github.com/dlai-sd/plant/scripts/localstack/proc"
 	"github.com/dlai-sd/plant/scripts/localstack/pubsub"
@@ -105,7 +103,7 @@ func beginChain(t *testing.T) *chain {
 	c.issuer, err = oidc.Start(0)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.issuer.Stop(context.WithoutCancel(t.Context()))) })
-	c.server = startPostgres(t)
+	c.server = stacktest.DurablePostgres(t, 0)
 	c.Deployment = harness.On(t, newDatabase(t, c.server))
 	c.startRedis(t)
 	c.broker, err = pubsub.Start(t.Context(), pubsub.Options{
@@ -135,13 +133,7 @@ func beginChain(t *testing.T) *chain {
 
 func (c *chain) startRedis(t *testing.T) {
 	t.Helper()
-	cache := os.Getenv("PLANT_CACHE")
-	if cache == "" {
-		var err error
-		cache, err = parts.DefaultDir()
-		require.NoError(t, err)
-	}
-	binary, err := redis.Fetch(t.Context(), parts.Fetcher{Dir: cache, Report: parts.Lines(os.Stderr)})
+	binary, err := redis.Fetch(t.Context(), stacktest.Fetcher(t))
 	require.NoError(t, err)
 	c.redis, err = redis.Start(t.Context(), redis.Options{Binary: binary})
 	require.NoError(t, err)

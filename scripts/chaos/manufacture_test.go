@@ -21,6 +21,7 @@ import (
 	"github.com/dlai-sd/plant/scripts/localstack/port"
 	"github.com/dlai-sd/plant/scripts/localstack/proc"
 	"github.com/dlai-sd/plant/scripts/localstack/pubsub"
+	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/keys"
@@ -83,7 +84,7 @@ func openFactory(t *testing.T) *factory {
 	f.issuer, err = oidc.Start(0)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, f.issuer.Stop(context.WithoutCancel(t.Context()))) })
-	f.server = startPostgres(t)
+	f.server = stacktest.DurablePostgres(t, 0)
 	f.Deployment = harness.On(t, newDatabase(t, f.server))
 	push := func(name, url string) pubsub.Subscription {
 		return pubsub.Subscription{

@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -13,17 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dlai-sd/plant/scripts/localstack/ephemeral"
 	"github.com/dlai-sd/plant/scripts/localstack/gateway"
 	"github.com/dlai-sd/plant/scripts/localstack/oidc"
-	"github.com/dlai-sd/plant/scripts/localstack/parts"
 	"github.com/dlai-sd/plant/scripts/localstack/port"
 	"github.com/dlai-sd/plant/scripts/localstack/postgres"
 	"github.com/dlai-sd/plant/scripts/localstack/proc"
 	"github.com/dlai-sd/plant/scripts/localstack/pubsub"
+	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/testkit/harness"
 )
@@ -59,44 +55,17 @@ type stack struct {
 func begin(t *testing.T, consumer *consumer) *stack {
 	t.Helper()
 	s := &stack{issuer: consumer.issuer, checkpoints: t.TempDir()}
-	s.server = startPostgres(t)
+	s.server = stacktest.DurablePostgres(t, 0)
 	s.Deployment = harness.On(t, newDatabase(t, s.server))
 	s.startBroker(t, consumer)
 	s.startFunctions(t)
 	return s
 }
 
-// startPostgres starts a server with fsync on, whose data outlives kill -9.
-func startPostgres(t *testing.T) *postgres.Server {
-	t.Helper()
-	cache := os.Getenv("PLANT_CACHE")
-	if cache == "" {
-		var err error
-		cache, err = parts.DefaultDir()
-		require.NoError(t, err)
-	}
-	install, err := postgres.Fetch(t.Context(), parts.Fetcher{Dir: cache, Report: parts.Lines(os.Stderr)}, 18)
-	require.NoError(t, err)
-	dir, err := ephemeral.NewDir(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, dir.Remove()) })
-	server, err := postgres.Start(t.Context(), postgres.Options{Install: install, Data: filepath.Join(dir.Path, "postgres")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Stop(context.WithoutCancel(t.Context()))) })
-	return server
-}
-
 func newDatabase(t *testing.T, server *postgres.Server) string {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), server.AdminURL())
-	require.NoError(t, err)
-	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
-	_, err = conn.Exec(t.Context(), "CREATE DATABASE plant")
-	require.NoError(t, err)
-	u, err := url.Parse(server.AdminURL())
-	require.NoError(t, err)
-	u.Path = "/plant"
-	return u.String()
+	require.NoError(t, postgres.Execute(t.Context(), server.AdminURL(), "CREATE DATABASE plant"))
+	return server.AdminURLOf("plant")
 }
 
 func (s *stack) startBroker(t *testing.T, c *consumer, more ...pubsub.Subscription) {

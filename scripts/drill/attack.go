@@ -3,7 +3,6 @@ package drill
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/dlai-sd/plant/shared/bundle"
 	"github.com/dlai-sd/plant/shared/ledger"
@@ -23,15 +22,6 @@ type Attack struct {
 type Finding struct {
 	Verdict string
 	Reasons []ledger.Reason
-}
-
-// String returns the verdict and its reasons.
-func (f Finding) String() string {
-	words := make([]string, len(f.Reasons))
-	for i, r := range f.Reasons {
-		words[i] = string(r)
-	}
-	return strings.TrimSuffix(f.Verdict+": "+strings.Join(words, " or "), ": ")
 }
 
 const notBundle = "not a bundle"

@@ -70,7 +70,7 @@ func (s *stack) embeddedPostgres(ctx context.Context) (string, error) {
 	}
 	s.closing("PostgreSQL", server.Stop)
 	s.watch("PostgreSQL", server.Done())
-	return createDatabase(ctx, server.AdminURL())
+	return createDatabase(ctx, server)
 }
 
 // postgresFolder is in the data folder. PostgreSQL refuses to run as root, so
@@ -93,8 +93,8 @@ func (s *stack) postgresFolder() (string, error) {
 	return filepath.Join(folder, "postgres"), nil
 }
 
-func createDatabase(ctx context.Context, adminURL string) (string, error) {
-	conn, err := pgx.Connect(ctx, adminURL)
+func createDatabase(ctx context.Context, server *postgres.Server) (string, error) {
+	conn, err := pgx.Connect(ctx, server.AdminURL())
 	if err != nil {
 		return "", fmt.Errorf("connect: %w", err)
 	}
@@ -108,12 +108,7 @@ func createDatabase(ctx context.Context, adminURL string) (string, error) {
 			return "", fmt.Errorf("create database: %w", err)
 		}
 	}
-	u, err := url.Parse(adminURL)
-	if err != nil {
-		return "", errors.New("the server's address is not a URL")
-	}
-	u.Path = "/" + databaseName
-	return u.String(), nil
+	return server.AdminURLOf(databaseName), nil
 }
 
 // setPasswords draws a new password for each role, which only this run's

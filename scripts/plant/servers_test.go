@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"net/url"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -11,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/scripts/localstack/ephemeral"
-	"github.com/dlai-sd/plant/scripts/localstack/parts"
+	"github.com/dlai-sd/plant/scripts/localstack/postgres"
 	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 )
 
@@ -20,13 +18,7 @@ import (
 // passwords.
 func serversOfOthers(t *testing.T) (databaseURL, redisURL string) {
 	t.Helper()
-	cache := os.Getenv("PLANT_CACHE")
-	if cache == "" {
-		var err error
-		cache, err = parts.DefaultDir()
-		require.NoError(t, err)
-	}
-	opts := ephemeral.Options{Fetcher: parts.Fetcher{Dir: cache, Report: parts.Lines(os.Stderr)}}
+	opts := ephemeral.Options{Fetcher: stacktest.Fetcher(t)}
 	dir, err := ephemeral.NewDir(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dir.Remove()) })
@@ -36,16 +28,8 @@ func serversOfOthers(t *testing.T) (databaseURL, redisURL string) {
 	cacheServer, err := ephemeral.Redis(t.Context(), opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cacheServer.Stop(context.WithoutCancel(t.Context()))) })
-
-	conn, err := pgx.Connect(t.Context(), server.AdminURL())
-	require.NoError(t, err)
-	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
-	_, err = conn.Exec(t.Context(), "CREATE DATABASE theirs")
-	require.NoError(t, err)
-	u, err := url.Parse(server.AdminURL())
-	require.NoError(t, err)
-	u.Path = "/theirs"
-	return u.String(), cacheServer.URL()
+	require.NoError(t, postgres.Execute(t.Context(), server.AdminURL(), "CREATE DATABASE theirs"))
+	return server.AdminURLOf("theirs"), cacheServer.URL()
 }
 
 func TestRealServers(t *testing.T) {

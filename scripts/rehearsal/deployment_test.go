@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,14 +20,11 @@ import (
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	"github.com/go-json-experiment/json"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dlai-sd/plant/scripts/localstack/ephemeral"
 	"github.com/dlai-sd/plant/scripts/localstack/gateway"
 	"github.com/dlai-sd/plant/scripts/localstack/lockfile"
 	"github.com/dlai-sd/plant/scripts/localstack/oidc"
-	"github.com/dlai-sd/plant/scripts/localstack/parts"
 	"github.com/dlai-sd/plant/scripts/localstack/postgres"
 	"github.com/dlai-sd/plant/scripts/localstack/pubsub"
 	"github.com/dlai-sd/plant/scripts/localstack/secrets"
@@ -90,54 +86,24 @@ var granted = regexp.MustCompile(`GRANT (\S+) TO "([^"]+)"`)
 // is no superuser, as on Cloud SQL, and logins that Cloud SQL would have made.
 func (d *deployment) startDatabase(v version) {
 	t := d.t
-	cache := os.Getenv("PLANT_CACHE")
-	if cache == "" {
-		var err error
-		cache, err = parts.DefaultDir()
-		require.NoError(t, err)
-	}
-	install, err := postgres.Fetch(t.Context(), parts.Fetcher{Dir: cache, Report: parts.Lines(os.Stderr)}, 18)
-	require.NoError(t, err)
-	dir, err := ephemeral.NewDir(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, dir.Remove()) })
-	server, err := postgres.Start(t.Context(), postgres.Options{Install: install, Data: filepath.Join(dir.Path, "postgres"), MaxConnections: 25})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Stop(context.WithoutCancel(t.Context()))) })
+	server := stacktest.DurablePostgres(t, 25)
 	password := rand.Text()
 	d.logins = map[string]string{}
 	statements := []string{"CREATE ROLE administrator LOGIN CREATEROLE CREATEDB PASSWORD '" + password + "'"}
 	for _, g := range granted.FindAllStringSubmatch(d.plan.DatabaseGrants, -1) {
 		statements = append(statements, fmt.Sprintf(`CREATE ROLE "%s" LOGIN PASSWORD '%s'`, g[2], password))
-		d.logins[g[2]] = login(t, server.AdminURL(), g[2], password)
+		d.logins[g[2]] = server.URL(g[2], password, "plant")
 	}
 	d.execute(server.AdminURL(), append(statements, "CREATE DATABASE plant OWNER administrator TEMPLATE template0 ENCODING 'UTF8'")...)
-	super, err := url.Parse(server.AdminURL())
-	require.NoError(t, err)
-	super.Path = "/plant"
-	d.execute(super.String(), "CREATE EXTENSION vector") // what cloudsqlsuperuser may
-	d.admin = login(t, server.AdminURL(), "administrator", password)
+	d.execute(server.AdminURLOf("plant"), "CREATE EXTENSION vector") // what cloudsqlsuperuser may
+	d.admin = server.URL("administrator", password, "plant")
 	d.plant(v, "migrate", "bootstrap")
 	d.execute(d.admin, strings.Split(d.plan.DatabaseGrants, "\n")...)
 }
 
-func login(t *testing.T, server, user, password string) string {
-	t.Helper()
-	u, err := url.Parse(server)
-	require.NoError(t, err)
-	u.User, u.Path = url.UserPassword(user, password), "/plant"
-	return u.String()
-}
-
 func (d *deployment) execute(address string, statements ...string) {
 	d.t.Helper()
-	conn, err := pgx.Connect(d.t.Context(), address)
-	require.NoError(d.t, err)
-	for _, s := range statements {
-		_, err := conn.Exec(d.t.Context(), s)
-		require.NoError(d.t, err, s)
-	}
-	require.NoError(d.t, conn.Close(d.t.Context()))
+	require.NoError(d.t, postgres.Execute(d.t.Context(), address, statements...))
 }
 
 // setting is one that every function has alike.

@@ -58,7 +58,7 @@ type Report struct {
 	Dumped   float64          `json:"dumped_seconds,omitzero"`
 	Restored float64          `json:"restored_seconds"`
 	Tables   []Table          `json:"tables"`
-	Entities int              `json:"entities"` // audited
+	Entities int64            `json:"entities"` // audited
 	Entries  int64            `json:"entries"`  // of the log, audited
 	Log      sequencer.Status `json:"log"`
 	Examined doctor.Report    `json:"examined"`
@@ -135,17 +135,12 @@ func (w work) dump(ctx context.Context) error {
 
 // restore makes the database anew and returns the password that its roles have there.
 func (w work) restore(ctx context.Context) (password string, err error) {
-	admin := w.server.AdminURL()
-	for _, sql := range []string{"DROP DATABASE IF EXISTS " + database + " WITH (FORCE)", "CREATE DATABASE " + database + " TEMPLATE template0 ENCODING 'UTF8'"} {
-		if err := execute(ctx, admin, sql); err != nil {
-			return "", fmt.Errorf("make a database to restore into: %w", err)
-		}
+	if err := postgres.Execute(ctx, w.server.AdminURL(), "DROP DATABASE IF EXISTS "+database+" WITH (FORCE)",
+		"CREATE DATABASE "+database+" TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
+		return "", fmt.Errorf("make a database to restore into: %w", err)
 	}
-	own, err := inDatabase(admin)
-	if err != nil {
-		return "", err
-	}
-	if err := execute(ctx, own, migrations.Bootstrap); err != nil {
+	own := w.server.AdminURLOf(database)
+	if err := postgres.Execute(ctx, own, migrations.Bootstrap); err != nil {
 		return "", fmt.Errorf("bootstrap: %w", err)
 	}
 	// The extension is the bootstrap's, and is as it was there already.
@@ -156,11 +151,11 @@ func (w work) restore(ctx context.Context) (password string, err error) {
 	_, _ = rand.Read(secret) // never fails
 	password = hex.EncodeToString(secret)
 	for _, role := range []string{"plant_operator", "plant_auditor"} {
-		if err := execute(ctx, own, "ALTER ROLE "+role+" PASSWORD '"+password+"'"); err != nil {
+		if err := postgres.Execute(ctx, own, "ALTER ROLE "+role+" PASSWORD '"+password+"'"); err != nil {
 			return "", fmt.Errorf("give %s a password: %w", role, err)
 		}
 	}
-	return password, execute(ctx, own, "ANALYZE")
+	return password, postgres.Execute(ctx, own, "ANALYZE")
 }
 
 // tool runs one of PostgreSQL's own programs; the password is not among its arguments.
@@ -195,17 +190,11 @@ func (w work) judge(ctx context.Context, password string, r *Report) error {
 		return err
 	}
 	defer auditor.Close()
-	own, err := inDatabase(w.server.AdminURL())
-	if err != nil {
-		return err
-	}
-	if r.Tables, err = count(ctx, own); err != nil {
+	if r.Tables, err = count(ctx, w.server.AdminURLOf(database)); err != nil {
 		return err
 	}
 	return w.audit(ctx, auditor, r)
 }
-
-const chunk = 250
 
 func (w work) audit(ctx context.Context, db *store.DB, r *Report) (err error) {
 	log := sequencer.New(sequencer.Config{DB: db, Store: w.Published, Origin: w.Origin})
@@ -213,31 +202,12 @@ func (w work) audit(ctx context.Context, db *store.DB, r *Report) (err error) {
 	if r.Log, err = log.Status(ctx); err != nil {
 		return err
 	}
-	for from := int64(0); ; {
-		part, err := a.LogFrom(ctx, from)
-		if err != nil {
-			return fmt.Errorf("audit the log: %w", err)
-		}
-		r.Findings, r.Entries = append(r.Findings, part.Findings...), r.Entries+part.Entries
-		if from = part.Next; !part.More {
-			break
-		}
+	if r.Findings, r.Entries, err = a.WholeLog(ctx); err != nil {
+		return fmt.Errorf("audit the log: %w", err)
 	}
-	for after := ""; ; {
-		ids, err := db.AuditIDs(ctx, store.RunFilter{}, after, chunk)
-		if err != nil {
-			return err
-		}
-		if len(ids) == 0 {
-			return nil
-		}
-		judged, err := a.Entities(ctx, ids)
-		if err != nil {
-			return fmt.Errorf("audit: %w", err)
-		}
-		r.Findings = append(r.Findings, judged.Findings...)
-		r.Entities, after = r.Entities+len(ids), ids[len(ids)-1]
-	}
+	all, err := a.Everything(ctx, store.RunFilter{})
+	r.Findings, r.Entities = append(r.Findings, all.Findings...), all.Entities
+	return err
 }
 
 func count(ctx context.Context, address string) (tables []Table, err error) {
@@ -259,22 +229,4 @@ func count(ctx context.Context, address string) (tables []Table, err error) {
 		}
 	}
 	return tables, nil
-}
-
-func inDatabase(address string) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", errors.New("the database's address is not a URL")
-	}
-	u.Path = "/" + database
-	return u.String(), nil
-}
-
-func execute(ctx context.Context, address, sql string) error {
-	conn, err := pgx.Connect(ctx, address)
-	if err != nil {
-		return err
-	}
-	_, err = conn.Exec(ctx, sql)
-	return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 }

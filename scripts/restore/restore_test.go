@@ -12,10 +12,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dlai-sd/plant/scripts/localstack/parts"
 	"github.com/dlai-sd/plant/scripts/localstack/postgres"
 	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 	"github.com/dlai-sd/plant/scripts/restore"
+	"github.com/dlai-sd/plant/shared/audit"
 	"github.com/dlai-sd/plant/shared/checkpoints"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/keys"
@@ -34,12 +34,6 @@ type deployment struct {
 
 func newDeployment(t *testing.T) *deployment {
 	t.Helper()
-	cache := os.Getenv("PLANT_CACHE")
-	if cache == "" {
-		var err error
-		cache, err = parts.DefaultDir()
-		require.NoError(t, err)
-	}
 	h := harness.New(t)
 	folder, err := checkpoints.NewFolder(t.TempDir())
 	require.NoError(t, err)
@@ -49,7 +43,7 @@ func newDeployment(t *testing.T) *deployment {
 		Checkpoint: hold(domain.UseCheckpoint), Heads: hold(domain.UseHeads),
 	}), restore.Options{
 		URL: h.As("plant_migrator"), Published: folder, Origin: harness.Origin, Now: time.Now,
-		Fetcher: parts.Fetcher{Dir: cache, Report: parts.Lines(os.Stderr)},
+		Fetcher: stacktest.Fetcher(t),
 	}}
 	d.write(t, "Welding")
 	return d
@@ -129,6 +123,20 @@ func TestADamagedDeploymentHasADamagedBackup(t *testing.T) {
 	require.False(t, r.Passed())
 	require.NotEmpty(t, r.Findings)
 	require.NotEmpty(t, r.Examined.Findings())
+}
+
+// The heads records are judged too, not only the entries and the tiles.
+func TestABackupWithOtherHeadsIsNone(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.sql(t, `ALTER TABLE heads DISABLE TRIGGER USER;
+		UPDATE heads SET signature = set_byte(signature, 0, get_byte(signature, 0) # 1);
+		ALTER TABLE heads ENABLE TRIGGER USER`)
+	r, err := restore.Test(t.Context(), d.opts)
+	require.NoError(t, err)
+	require.False(t, r.Passed())
+	require.Len(t, r.Findings, 1)
+	require.Equal(t, string(audit.ReasonHeadsDiffer), r.Findings[0].Reason)
 }
 
 func TestNoBackup(t *testing.T) {

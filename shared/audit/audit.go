@@ -65,6 +65,24 @@ func (a *Auditor) Entities(ctx context.Context, ids []string) (Judged, error) {
 	return a.judge(s), nil
 }
 
+// Everything judges all entities that a filter names, a chunk at a time in the order of
+// their ids.
+func (a *Auditor) Everything(ctx context.Context, filter store.RunFilter) (all Judged, err error) {
+	for after := ""; ; {
+		ids, err := a.DB.AuditIDs(ctx, filter, after, chunk)
+		if err != nil || len(ids) == 0 {
+			return all, err
+		}
+		part, err := a.Entities(ctx, ids)
+		if err != nil {
+			return all, err
+		}
+		all.Findings = append(all.Findings, part.Findings...)
+		all.Entities, all.Amendments = all.Entities+part.Entities, all.Amendments+part.Amendments
+		after = ids[len(ids)-1]
+	}
+}
+
 func (a *Auditor) judge(s store.Held) Judged {
 	ring, keyFaults := a.keyring(s)
 	known, rules := map[ledger.Hash]bool{}, compliance.Among(s.Constitutions)

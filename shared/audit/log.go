@@ -133,6 +133,32 @@ func tile(tiles translog.Tiles, index int64, entries []store.OtherEntry, width i
 	}
 }
 
+// LogEnd judges what is behind the log's last part: that it is the one that was
+// published, that the newest heads record says what it says, and that what is in force
+// was enacted.
+func (a *Auditor) LogEnd(ctx context.Context) (found []store.Finding, err error) {
+	for _, judge := range []func(context.Context) ([]store.Finding, error){a.Stopped, a.Heads, a.Laws} {
+		more, err := judge(ctx)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
+	return found, nil
+}
+
+// WholeLog judges every part of the log and its end, and counts its entries.
+func (a *Auditor) WholeLog(ctx context.Context) (found []store.Finding, entries int64, err error) {
+	for part := (LogPart{More: true}); part.More; {
+		if part, err = a.LogFrom(ctx, part.Next); err != nil {
+			return nil, 0, err
+		}
+		found, entries = append(found, part.Findings...), entries+part.Entries
+	}
+	end, err := a.LogEnd(ctx)
+	return append(found, end...), entries, err
+}
+
 // Heads judges the newest heads record: its signature, and that it says what the log
 // before it says. Below scope all an auditor outside has only its signer's word.
 func (a *Auditor) Heads(ctx context.Context) ([]store.Finding, error) {

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -163,15 +164,12 @@ func (w *Worker) logChunk(ctx context.Context, next store.Run) (store.Run, []sto
 		next.Position = number(part.Next)
 		return next, found, nil
 	}
-	for _, judge := range []func(context.Context) ([]store.Finding, error){w.Stopped, w.Heads, w.Laws} {
-		more, err := judge(ctx)
-		if err != nil {
-			return next, nil, err
-		}
-		found = append(found, more...)
+	more, err := w.LogEnd(ctx)
+	if err != nil {
+		return next, nil, err
 	}
 	next.Phase, next.Position = store.PhaseEntities, ""
-	return next, found, nil
+	return next, append(found, more...), nil
 }
 
 // tampering reports whether a finding means that somebody changed what was signed: a
@@ -182,12 +180,7 @@ func tampering(f store.Finding) bool {
 
 // Tampering reports whether any of the findings means that.
 func Tampering(findings []store.Finding) bool {
-	for _, f := range findings {
-		if tampering(f) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(findings, tampering)
 }
 
 // alarms are the events of what was found: one for each entity.

@@ -43,6 +43,10 @@ func NewID() (ID, error) {
 	return ID(u.String()), nil
 }
 
+// BeforeAll stands before every ID: who reads entities in the order of their ids begins
+// behind it.
+const BeforeAll ID = "00000000-0000-0000-0000-000000000000"
+
 var idPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 // MarshalJSON spells the absent ID as null.

@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"math"
@@ -117,11 +118,7 @@ func (c *Checker) constitution(_ context.Context, list []store.Candidate, n *not
 	if len(pass) == 0 {
 		return nil
 	}
-	behind := n.From.Position
-	if behind == "" {
-		behind = "00000000-0000-0000-0000-000000000000"
-	}
-	due, err := c.Event(EventReaffirm, behind, "entity", System)
+	due, err := c.Event(EventReaffirm, cmp.Or(n.From.Position, string(domain.BeforeAll)), "entity", System)
 	n.Events = append(n.Events, due)
 	return err
 }

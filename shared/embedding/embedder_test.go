@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/dlai-sd/plant/scripts/localstack/parts"
 	"github.com/dlai-sd/plant/scripts/localstack/redis"
 	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 	"github.com/dlai-sd/plant/shared/embedding/minilm"
@@ -73,9 +72,7 @@ func requireSame(t testing.TB, want, got []Embedding) {
 // full is a server that refuses to store.
 func full(t testing.TB) (url string) {
 	t.Helper()
-	dir, err := parts.DefaultDir()
-	require.NoError(t, err)
-	binary, err := redis.Fetch(t.Context(), parts.Fetcher{Dir: dir})
+	binary, err := redis.Fetch(t.Context(), stacktest.Fetcher(t))
 	require.NoError(t, err)
 	server, err := redis.Start(t.Context(), redis.Options{Binary: binary})
 	require.NoError(t, err)

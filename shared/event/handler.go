@@ -70,6 +70,22 @@ func Pushed(consumer string, f func(context.Context, Push) error, dead DeadLette
 	})
 }
 
+// OrClock answers the clock's call, which has no body, by beginning what is due, and
+// leaves whatever has one to pushed.
+func OrClock(begin func(context.Context) error, pushed http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			pushed.ServeHTTP(w, r)
+			return
+		}
+		if err := begin(r.Context()); err != nil {
+			web.Fail(w, r, &domain.Error{Code: domain.CodeUnavailable, Detail: "The run could not be begun now.", Err: err})
+			return
+		}
+		web.WriteJSON(w, r, web.NoContent{})
+	})
+}
+
 // readPush reads and parses a push. What does not parse is returned as a push
 // whose message holds the body as it came, so that it can be looked at.
 func readPush(r *http.Request) (Push, error) {

@@ -3,43 +3,17 @@ package registry_test
 import (
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
-	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dlai-sd/plant/scripts/localstack/secrets"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/keys"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/testkit/harness"
 )
-
-// ring is a keyring of the test's own: rotation adds secrets, which the keys
-// that all tests share must not see. It begins with copies of those.
-func ring(t *testing.T, w *world) registry.Keyring {
-	t.Helper()
-	server, err := secrets.Start(filepath.Join(t.TempDir(), "secrets"), 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = server.Stop() })
-	client, err := secretmanager.NewClient(t.Context(), secrets.ClientOptions(server.Addr())...)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
-	source := keys.NewSource(client)
-	for use, version := range w.d.Keys {
-		payload, err := w.d.Secrets.Payload(t.Context(), version)
-		require.NoError(t, err)
-		_, err = source.Add(t.Context(), fmt.Sprintf("projects/%s/secrets/plant-%s-key", harness.Project, use), payload)
-		require.NoError(t, err)
-	}
-	return registry.Keyring{
-		DB: w.d.Open(t, "plant_operator", 1), Secrets: source, Project: harness.Project, Origin: harness.Origin,
-		Log: slog.New(slog.DiscardHandler),
-	}
-}
 
 // service signs with the key in force behind the first amendment key.
 func (w *world) serviceOf(t *testing.T, k registry.Keyring) *registry.Service {
@@ -56,7 +30,7 @@ func (w *world) serviceOf(t *testing.T, k registry.Keyring) *registry.Service {
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	k := ring(t, w)
+	k := w.d.OwnSecrets(t)
 	s := w.serviceOf(t, k)
 	before, err := s.Create(t.Context(), request(w.who, ""), skill("Before"), domain.Settable{})
 	require.NoError(t, err)
@@ -96,7 +70,7 @@ func TestRotation(t *testing.T) {
 func TestASecretVersionAloneSignsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	k := ring(t, w)
+	k := w.d.OwnSecrets(t)
 	_, _, err := k.Secrets.Create(t.Context(), fmt.Sprintf("projects/%s/secrets/plant-amendment-key", harness.Project), keys.RSA4096)
 	require.NoError(t, err)
 	first, err := k.Secrets.Key(t.Context(), w.d.Keys[domain.UseAmendment])
@@ -109,7 +83,7 @@ func TestASecretVersionAloneSignsNothing(t *testing.T) {
 func TestRevocationAndReattestation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	k := ring(t, w)
+	k := w.d.OwnSecrets(t)
 	old, err := k.Secrets.Key(t.Context(), w.d.Keys[domain.UseAmendment])
 	require.NoError(t, err)
 	_, err = k.Rotate(t.Context(), domain.UseAmendment)
@@ -167,7 +141,7 @@ func judgeAll(t *testing.T, w *world, id domain.ID) []*ledger.Fault {
 func TestRootIsNotEndedByARecord(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	k := ring(t, w)
+	k := w.d.OwnSecrets(t)
 	known, err := k.DB.SigningKeys(t.Context())
 	require.NoError(t, err)
 	require.Error(t, k.End(t.Context(), known[0].KeyID, domain.EndKey{}))

@@ -49,7 +49,7 @@ func (s *Service) Activate(ctx context.Context, req Request, id domain.ID) error
 func (s *Service) AssembleWaiting(ctx context.Context, req Request, ground domain.ID) error {
 	receipt := req.Receipt
 	req.Receipt = nil
-	for after := domain.ID("00000000-0000-0000-0000-000000000000"); ; {
+	for after := domain.BeforeAll; ; {
 		page, err := s.db.WaitingAgents(ctx, ground, after, waitersPage)
 		if err != nil {
 			return refusal(err, nil)

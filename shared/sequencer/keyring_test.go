@@ -1,17 +1,12 @@
 package sequencer_test
 
 import (
-	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
-	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dlai-sd/plant/scripts/localstack/secrets"
 	"github.com/dlai-sd/plant/shared/domain"
-	"github.com/dlai-sd/plant/shared/keys"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/sequencer"
@@ -42,27 +37,6 @@ func (k *kit) keyring(t *testing.T) *ledger.Keyring {
 	return ring
 }
 
-// ownSecrets gives the deployment a Secret Manager of its own, with copies of the
-// keys that all tests share: rotation adds versions, which the others must not see.
-func (k *kit) ownSecrets(t *testing.T) registry.Keyring {
-	t.Helper()
-	server, err := secrets.Start(filepath.Join(t.TempDir(), "secrets"), 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = server.Stop() })
-	client, err := secretmanager.NewClient(t.Context(), secrets.ClientOptions(server.Addr())...)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
-	source := keys.NewSource(client)
-	for use, version := range k.Keys {
-		payload, err := k.Secrets.Payload(t.Context(), version)
-		require.NoError(t, err)
-		_, err = source.Add(t.Context(), fmt.Sprintf("projects/%s/secrets/plant-%s-key", harness.Project, use), payload)
-		require.NoError(t, err)
-	}
-	k.Secrets = source
-	return registry.Keyring{DB: k.Open(t, "plant_operator", 1), Secrets: source, Project: harness.Project, Origin: harness.Origin, Log: discard}
-}
-
 // service is a registry that finds the amendment key in force.
 func (k *kit) service(t *testing.T) *registry.Service {
 	t.Helper()
@@ -79,7 +53,7 @@ func (k *kit) service(t *testing.T) *registry.Service {
 func TestKeysRotate(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	ring := k.ownSecrets(t)
+	ring := k.OwnSecrets(t)
 	s := k.sequencer(t, nil)
 	run(t, s)
 	first, err := s.Checkpoint.Key(t.Context())
@@ -107,7 +81,7 @@ func TestKeysRotate(t *testing.T) {
 func TestKeysInTheLastPlaces(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	ring := k.ownSecrets(t)
+	ring := k.OwnSecrets(t)
 	run(t, k.sequencer(t, nil))
 	_, err := ring.Rotate(t.Context(), domain.UseCheckpoint)
 	require.NoError(t, err)
@@ -135,7 +109,7 @@ func TestKeysOutOfForce(t *testing.T) {
 		t.Run(string(use), func(t *testing.T) {
 			t.Parallel()
 			k := newKit(t)
-			ring := k.ownSecrets(t)
+			ring := k.OwnSecrets(t)
 			s := k.sequencer(t, nil)
 			run(t, s)
 			key, err := k.Secrets.Key(t.Context(), k.Keys[use])

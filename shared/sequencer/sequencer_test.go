@@ -177,7 +177,7 @@ func TestLateCommit(t *testing.T) {
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	ring := k.ownSecrets(t)
+	ring := k.OwnSecrets(t)
 	run(t, k.sequencer(t, nil))
 	ids := k.write(t, 2)
 	_, err := ring.Rotate(t.Context(), domain.UseAmendment) // introduced and retired before the next ones

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"math"
@@ -116,13 +117,10 @@ func (db *DB) AuditIDs(ctx context.Context, f RunFilter, after string, limit int
 		}
 		return []string{f.EntityID}, nil
 	}
-	if after == "" {
-		after = "00000000-0000-0000-0000-000000000000"
-	}
 	var b pgx.Batch
 	var ids []string
 	b.Queue(alongIndexes)
-	b.Queue(selectAuditIDs, after, limit, f.GovernanceAgent, f.Kind, f.Since).Query(func(rows pgx.Rows) error {
+	b.Queue(selectAuditIDs, cmp.Or(after, string(domain.BeforeAll)), limit, f.GovernanceAgent, f.Kind, f.Since).Query(func(rows pgx.Rows) error {
 		var err error
 		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err

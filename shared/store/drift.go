@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -10,7 +11,6 @@ import (
 	"github.com/pgvector/pgvector-go"
 
 	"github.com/dlai-sd/plant/shared/domain"
-	"github.com/dlai-sd/plant/shared/ledger"
 )
 
 // The phases of a run of the drift check, in their order; PhaseDone ends it.
@@ -157,26 +157,17 @@ func (db *DB) DriftFindings(ctx context.Context, tenant, run, after string, limi
 	return list, db.send(ctx, &b)
 }
 
-// Candidate is an entity as the drift check looks at it. Sound says that its newest
-// state is there, can be read and is the one whose hash was signed; else Entity has
-// no more than its identity, and nothing may be signed on it.
+// Candidate is an entity as the drift check looks at it. Nothing may be signed on one
+// that is not sound.
 type Candidate struct {
-	Entity domain.Entity
-	Kind   domain.Kind
-	Sound  bool
+	Judgeable
+
 	Vector *Vector // that is stored under the model that the row names; nil: none
 }
 
-const selectCandidates = `
-SELECT e.id, e.entity_type, e.governance_agent_id, e.version, e.version_hash, e.etag_hash, e.constitution_hash, e.created_at,
-	coalesce(a.recorded_at, e.updated_at), a.state_hash, o.salt, o.state, v.model_id, v.vector::text, v.text_sha256, v.vector_sha256
-FROM public.entity e
-LEFT JOIN public.amendment a ON a.entity_id = e.id AND a.seq = e.version AND a.hash = e.version_hash
-	AND a.governance_agent_id = e.governance_agent_id AND a.entity_type = e.entity_type
-LEFT JOIN public.opening o ON o.entity_id = a.entity_id AND o.seq = a.seq
-LEFT JOIN public.embedding v ON v.entity_id = e.id AND v.model_id = e.embedding ->> 'model_id'
-WHERE e.entity_type IN ('skill', 'job_role', 'team', 'agent', 'industry') AND e.deleted_at IS NULL
-	AND e.id > $1 AND ($3 = '' OR e.governance_agent_id = $3) AND `
+const selectCandidates = judgeableColumns + `, v.model_id, v.vector::text, v.text_sha256, v.vector_sha256` + judgeableTables + `
+LEFT JOIN public.embedding v ON v.entity_id = e.id AND v.model_id = e.embedding ->> 'model_id'` + judgeableBehind + `
+	($3 = '' OR e.governance_agent_id = $3) AND `
 
 // EmbeddedBehind returns up to limit living entities behind an id whose rows name a
 // vector, in the order of their ids; owner "" means everybody's.
@@ -218,58 +209,28 @@ func (db *DB) WaitingBehind(ctx context.Context, owner, after string, limit int,
 
 func (db *DB) candidates(ctx context.Context, condition, after string, limit int, more ...any) (list []Candidate, err error) {
 	var b pgx.Batch
-	if after == "" {
-		after = "00000000-0000-0000-0000-000000000000"
-	}
-	b.Queue(selectCandidates+condition+` ORDER BY e.id LIMIT $2`, append([]any{after, limit}, more...)...).Query(func(rows pgx.Rows) error {
-		var err error
-		list, err = pgx.CollectRows(rows, scanCandidate)
-		return err
-	})
+	b.Queue(selectCandidates+condition+` ORDER BY e.id LIMIT $2`, append([]any{cmp.Or(after, string(domain.BeforeAll)), limit}, more...)...).
+		Query(func(rows pgx.Rows) error {
+			var err error
+			list, err = pgx.CollectRows(rows, scanCandidate)
+			return err
+		})
 	return list, db.send(ctx, &b)
 }
 
-func scanCandidate(row pgx.CollectableRow) (Candidate, error) {
-	var c Candidate
-	var id domain.ID
-	var owner string
-	var head domain.Head
-	var hash, etag, law, stateHash, salt, textHash, vectorHash []byte
-	var state, model, values *string
-	if err := row.Scan(&id, &c.Kind, &owner, &head.Version, &hash, &etag, &law, &head.CreatedAt, &head.UpdatedAt, &stateHash, &salt, &state,
-		&model, &values, &textHash, &vectorHash); err != nil {
+func scanCandidate(row pgx.CollectableRow) (c Candidate, err error) {
+	var textHash, vectorHash []byte
+	var model, values *string
+	if err := c.scan(row, &model, &values, &textHash, &vectorHash); err != nil || values == nil {
 		return c, err
 	}
-	copy(head.Hash[:], hash)
-	copy(head.ETag[:], etag)
-	copy(head.Constitution[:], law)
-	c.Entity, c.Sound = signedState(c.Kind, id, owner, state, salt, stateHash)
-	c.Entity.Head = head
-	if values == nil {
-		return c, nil
-	}
-	c.Vector = &Vector{EntityID: id, Kind: c.Kind, ModelID: *model}
+	c.Vector = &Vector{EntityID: c.Entity.ID, Kind: c.Kind, ModelID: *model}
 	copy(c.Vector.TextSHA256[:], textHash)
 	copy(c.Vector.VectorSHA256[:], vectorHash)
 	var parsed pgvector.Vector
-	err := parsed.Parse(*values)
+	err = parsed.Parse(*values)
 	c.Vector.Values = parsed.Slice()
 	return c, err
-}
-
-// signedState reads a state, if it is the one whose hash was signed.
-func signedState(kind domain.Kind, id domain.ID, owner string, state *string, salt, stateHash []byte) (domain.Entity, bool) {
-	bare := domain.Entity{ID: id, GovernanceAgentID: owner}
-	if state == nil {
-		return bare, false
-	}
-	opening := ledger.Opening{State: []byte(*state)}
-	copy(opening.Salt[:], salt)
-	if sum := opening.Hash(); string(sum[:]) != string(stateHash) {
-		return bare, false
-	}
-	e, err := domain.ReadState(kind, id, owner, opening.State)
-	return e, err == nil
 }
 
 // Unsent counts the events that were written before a moment and are not sent.

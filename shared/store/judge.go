@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/ledger"
 )
 
 // Judgeable is what is to be judged of an entity. Sound says that its newest state is
@@ -18,15 +20,22 @@ type Judgeable struct {
 	Sound  bool
 }
 
-const selectJudgeable = `
+// The parts of a selection of living entities behind an id, with the state that was
+// signed: its columns, for Judgeable.scan; its tables; and its condition.
+const (
+	judgeableColumns = `
 SELECT e.id, e.entity_type, e.governance_agent_id, e.version, e.version_hash, e.etag_hash, e.constitution_hash,
-	e.created_at, coalesce(a.recorded_at, e.updated_at), a.state_hash, o.salt, o.state
+	e.created_at, coalesce(a.recorded_at, e.updated_at), a.state_hash, o.salt, o.state`
+	judgeableTables = `
 FROM public.entity e
 LEFT JOIN public.amendment a ON a.entity_id = e.id AND a.seq = e.version AND a.hash = e.version_hash
 	AND a.governance_agent_id = e.governance_agent_id AND a.entity_type = e.entity_type
-LEFT JOIN public.opening o ON o.entity_id = a.entity_id AND o.seq = a.seq
+LEFT JOIN public.opening o ON o.entity_id = a.entity_id AND o.seq = a.seq`
+	judgeableBehind = `
 WHERE e.entity_type IN ('skill', 'job_role', 'team', 'agent', 'industry') AND e.deleted_at IS NULL
 	AND e.id > $1 AND `
+	selectJudgeable = judgeableColumns + judgeableTables + judgeableBehind
+)
 
 const (
 	ofEverybody = `$3 = ''`
@@ -58,36 +67,51 @@ func (db *DB) LivingBehind(ctx context.Context, tenant, owner string, after doma
 }
 
 func (db *DB) judgeable(ctx context.Context, tenant, condition string, after domain.ID, limit int, more ...any) (list []Judgeable, err error) {
-	if after == "" {
-		after = "00000000-0000-0000-0000-000000000000"
-	}
 	var b pgx.Batch
 	asTenant(&b, tenant)
-	b.Queue(selectJudgeable+condition+` ORDER BY e.id LIMIT $2`, append([]any{string(after), limit}, more...)...).Query(func(rows pgx.Rows) error {
-		var err error
-		list, err = pgx.CollectRows(rows, scanJudgeable)
-		return err
-	})
+	b.Queue(selectJudgeable+condition+` ORDER BY e.id LIMIT $2`, append([]any{string(cmp.Or(after, domain.BeforeAll)), limit}, more...)...).
+		Query(func(rows pgx.Rows) error {
+			var err error
+			list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (one Judgeable, err error) { return one, one.scan(row) })
+			return err
+		})
 	return list, db.send(ctx, &b)
 }
 
-func scanJudgeable(row pgx.CollectableRow) (Judgeable, error) {
-	var one Judgeable
+// scan reads the columns of a Judgeable, and what stands behind them.
+func (one *Judgeable) scan(row pgx.CollectableRow, behind ...any) error {
 	var id domain.ID
 	var owner string
 	var head domain.Head
 	var hash, etag, law, stateHash, salt []byte
 	var state *string
-	if err := row.Scan(&id, &one.Kind, &owner, &head.Version, &hash, &etag, &law, &head.CreatedAt, &head.UpdatedAt,
-		&stateHash, &salt, &state); err != nil {
-		return one, err
+	columns := []any{
+		&id, &one.Kind, &owner, &head.Version, &hash, &etag, &law, &head.CreatedAt, &head.UpdatedAt, &stateHash, &salt, &state,
+	}
+	if err := row.Scan(append(columns, behind...)...); err != nil {
+		return err
 	}
 	copy(head.Hash[:], hash)
 	copy(head.ETag[:], etag)
 	copy(head.Constitution[:], law)
 	one.Entity, one.Sound = signedState(one.Kind, id, owner, state, salt, stateHash)
 	one.Entity.Head = head
-	return one, nil
+	return nil
+}
+
+// signedState reads a state, if it is the one whose hash was signed.
+func signedState(kind domain.Kind, id domain.ID, owner string, state *string, salt, stateHash []byte) (domain.Entity, bool) {
+	bare := domain.Entity{ID: id, GovernanceAgentID: owner}
+	if state == nil {
+		return bare, false
+	}
+	opening := ledger.Opening{State: []byte(*state)}
+	copy(opening.Salt[:], salt)
+	if sum := opening.Hash(); string(sum[:]) != string(stateHash) {
+		return bare, false
+	}
+	e, err := domain.ReadState(kind, id, owner, opening.State)
+	return e, err == nil
 }
 
 // Return is the newest enactment, where it put a constitution in force again.

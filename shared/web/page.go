@@ -43,19 +43,23 @@ func (c Cursor) String() string {
 
 // ParseCursor decodes a cursor, or refuses it with 400.
 func ParseCursor(s string) (Cursor, error) {
-	refused := Refuse(domain.CodeMalformed, "The cursor is not one that this API gave; begin again without it.")
 	if len(s) > maxCursor {
-		return Cursor{}, refused
+		return Cursor{}, BadCursor()
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil {
-		return Cursor{}, refused
+		return Cursor{}, BadCursor()
 	}
 	var c Cursor
 	if Decode(b, &c) != nil || c.Order == "" || c.ID == "" {
-		return Cursor{}, refused
+		return Cursor{}, BadCursor()
 	}
 	return c, nil
+}
+
+// BadCursor refuses a cursor that says nothing.
+func BadCursor() *Problem {
+	return Refuse(domain.CodeMalformed, "The cursor is not one that this API gave; begin again without it.")
 }
 
 // Page is which part of a list is asked for. After is nil for the first part.
@@ -86,6 +90,30 @@ func ParsePage(q url.Values, order string) (Page, error) {
 		page.After = &c
 	}
 	return page, nil
+}
+
+// AfterID is the id behind which the page begins, "" for the first page. A cursor whose
+// id is none is refused with 400.
+func (p Page) AfterID() (domain.ID, error) {
+	if p.After == nil {
+		return "", nil
+	}
+	id := domain.ID(p.After.ID)
+	if !id.Valid() {
+		return "", BadCursor()
+	}
+	return id, nil
+}
+
+// Cut keeps of rows, of which one more was read than the page holds, those that it
+// holds. at is the cursor of a row; next is that of the last one kept, nil where no
+// page follows.
+func Cut[R any](p Page, rows []R, at func(R) Cursor) (kept []R, next *Cursor) {
+	if len(rows) <= p.Limit {
+		return rows, nil
+	}
+	last := at(rows[p.Limit-1])
+	return rows[:p.Limit], &last
 }
 
 // Query returns the request's query parameters. Those not among names, those

@@ -158,14 +158,14 @@ func (t tenant) made(ctx context.Context, kind domain.Kind, list ...registry.Can
 // embed gives everything that is searched a vector of its own, under batch
 // signatures.
 func (p Place) embed(ctx context.Context) error {
-	const first, together = "00000000-0000-0000-0000-000000000000", 256
+	const together = 256
 	db, service, err := p.service(ctx, "plant_embedder")
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	for {
-		waiting, err := db.AwaitingEmbedding(ctx, first, together)
+		waiting, err := db.AwaitingEmbedding(ctx, domain.BeforeAll, together)
 		if err != nil || len(waiting) == 0 {
 			return err
 		}

@@ -59,35 +59,17 @@ func (d Database) As(role string) string {
 
 // Database makes one of a name.
 func (s *Server) Database(ctx context.Context, name string) (Database, error) {
-	if err := execute(ctx, s.postgres.AdminURL(), "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
+	if err := postgres.Execute(ctx, s.postgres.AdminURL(), "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
 		return Database{}, fmt.Errorf("create database: %w", err)
 	}
-	u, err := url.Parse(s.postgres.AdminURL())
-	if err != nil {
-		return Database{}, errors.New("the server's address is not a URL")
-	}
-	u.Path = "/" + name
-	d := Database{URL: u.String(), password: s.password}
+	d := Database{URL: s.postgres.AdminURLOf(name), password: s.password}
 	statements := []string{migrations.Bootstrap}
 	for _, role := range append(migrations.Roles(), "plant_migrator") {
 		// A role and a password made of letters and digits: nothing to quote.
 		statements = append(statements, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", role, d.password))
 	}
-	if err := execute(ctx, d.URL, statements...); err != nil {
+	if err := postgres.Execute(ctx, d.URL, statements...); err != nil {
 		return d, fmt.Errorf("make the roles: %w", err)
 	}
 	return d, migrations.Up(ctx, d.As("plant_migrator"), nil)
-}
-
-func execute(ctx context.Context, address string, statements ...string) error {
-	conn, err := pgx.Connect(ctx, address)
-	if err != nil {
-		return err
-	}
-	for _, sql := range statements {
-		if _, err = conn.Exec(ctx, sql); err != nil {
-			break
-		}
-	}
-	return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dlai-sd/plant/migrations"
+	"github.com/dlai-sd/plant/scripts/localstack/postgres"
 	"github.com/dlai-sd/plant/shared/audit"
 	"github.com/dlai-sd/plant/shared/checkpoints"
 	"github.com/dlai-sd/plant/shared/ledger"
@@ -58,11 +59,11 @@ func newGround(ctx context.Context, s Source, name string) (g *ground, failed er
 	}
 	own := *u
 	own.Path = "/" + name
-	if err := execute(ctx, server.String(), "CREATE DATABASE "+quoted+" TEMPLATE "+pgx.Identifier{from}.Sanitize()+" STRATEGY file_copy"); err != nil {
+	if err := postgres.Execute(ctx, server.String(), "CREATE DATABASE "+quoted+" TEMPLATE "+pgx.Identifier{from}.Sanitize()+" STRATEGY file_copy"); err != nil {
 		return nil, fmt.Errorf("copy the database: %w", err)
 	}
 	g = &ground{shelf: &shelf{newest}, undo: map[string]string{}, drop: func() error {
-		return execute(context.WithoutCancel(ctx), server.String(), "DROP DATABASE "+quoted+" WITH (FORCE)")
+		return postgres.Execute(context.WithoutCancel(ctx), server.String(), "DROP DATABASE "+quoted+" WITH (FORCE)")
 	}}
 	defer func() {
 		if failed != nil {
@@ -87,15 +88,6 @@ func newGround(ctx context.Context, s Source, name string) (g *ground, failed er
 	}
 	g.auditor = &audit.Auditor{DB: g.db, Origin: s.Origin, Log: sequencer.New(sequencer.Config{DB: g.db, Store: g.shelf, Origin: s.Origin})}
 	return g, nil
-}
-
-func execute(ctx context.Context, address, sql string) error {
-	conn, err := pgx.Connect(ctx, address)
-	if err != nil {
-		return err
-	}
-	_, err = conn.Exec(ctx, sql)
-	return errors.Join(err, conn.Close(ctx))
 }
 
 // close drops the copy.

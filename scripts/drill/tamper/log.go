@@ -137,29 +137,10 @@ func said(found []store.Finding) string {
 // wholeLog is what the audit finds in the log and of the keys, and why the sequencer
 // would not go on.
 func (g *ground) wholeLog(ctx context.Context) (found []store.Finding, halted []ledger.Reason, err error) {
-	const most = 1000 // keys
-	for from := int64(0); ; {
-		part, err := g.auditor.LogFrom(ctx, from)
-		if err != nil {
-			return nil, nil, fmt.Errorf("audit the log: %w", err)
-		}
-		if found = append(found, part.Findings...); !part.More {
-			break
-		}
-		from = part.Next
+	if found, _, err = g.auditor.WholeLog(ctx); err != nil {
+		return nil, nil, fmt.Errorf("audit the log: %w", err)
 	}
-	for _, judge := range []func(context.Context) ([]store.Finding, error){g.auditor.Stopped, g.auditor.Heads, g.auditor.Laws} {
-		more, err := judge(ctx)
-		if err != nil {
-			return nil, nil, fmt.Errorf("audit the log: %w", err)
-		}
-		found = append(found, more...)
-	}
-	keys, err := g.db.AuditIDs(ctx, store.RunFilter{Kind: string(domain.KindSigningKey)}, "", most)
-	if err != nil {
-		return nil, nil, err
-	}
-	of, err := g.auditor.Entities(ctx, keys)
+	keys, err := g.auditor.Everything(ctx, store.RunFilter{Kind: string(domain.KindSigningKey)})
 	if err != nil {
 		return nil, nil, fmt.Errorf("audit the keys: %w", err)
 	}
@@ -167,5 +148,5 @@ func (g *ground) wholeLog(ctx context.Context) (found []store.Finding, halted []
 	if status.Halted != "" {
 		halted = append(halted, ledger.Reason(status.Halted))
 	}
-	return append(found, of.Findings...), halted, err
+	return append(found, keys.Findings...), halted, err
 }

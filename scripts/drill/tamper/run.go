@@ -101,20 +101,11 @@ func (g *ground) inOrder(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for after := ""; ; {
-		ids, err := g.db.AuditIDs(ctx, store.RunFilter{}, after, judged)
-		if err != nil {
-			return fmt.Errorf("list the entities: %w", err)
-		}
-		if len(ids) == 0 {
-			break
-		}
-		more, err := g.auditor.Entities(ctx, ids)
-		if err != nil {
-			return fmt.Errorf("audit: %w", err)
-		}
-		found, after = append(found, more.Findings...), ids[len(ids)-1]
+	all, err := g.auditor.Everything(ctx, store.RunFilter{})
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
 	}
+	found = append(found, all.Findings...)
 	if len(found) == 0 && len(halted) == 0 {
 		return nil
 	}

@@ -82,7 +82,10 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 }
 
 // AdminURL is the superuser's connection string to the database postgres.
-func (s *Server) AdminURL() string { return s.URL(superuser, s.password, "postgres") }
+func (s *Server) AdminURL() string { return s.AdminURLOf("postgres") }
+
+// AdminURLOf is the superuser's connection string to a database.
+func (s *Server) AdminURLOf(database string) string { return s.URL(superuser, s.password, database) }
 
 // URL is a connection string for a login and a database of this server.
 func (s *Server) URL(user, password, database string) string {

@@ -15,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dlai-sd/plant/scripts/localstack/parts"
 	"github.com/dlai-sd/plant/scripts/localstack/postgres"
+	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 )
 
 func TestMain(m *testing.M) {
@@ -29,13 +29,7 @@ func TestMain(m *testing.M) {
 // install fetches PostgreSQL once for all machines' users of this cache.
 func install(t testing.TB, major int) string {
 	t.Helper()
-	dir := os.Getenv("PLANT_CACHE")
-	if dir == "" {
-		var err error
-		dir, err = parts.DefaultDir()
-		require.NoError(t, err)
-	}
-	got, err := postgres.Fetch(t.Context(), parts.Fetcher{Dir: dir}, major)
+	got, err := postgres.Fetch(t.Context(), stacktest.Fetcher(t), major)
 	require.NoError(t, err)
 	return got
 }

@@ -219,14 +219,8 @@ func (s *Supervised) current() *Process {
 	return s.process
 }
 
-// Name is the service's name.
-func (s *Supervised) Name() string { return s.service.Name }
-
 // PID is the process id of the service as it runs now.
 func (s *Supervised) PID() int { return s.current().PID() }
-
-// Tail returns the last lines of the service as it runs now.
-func (s *Supervised) Tail() []string { return s.current().Tail() }
 
 // Restarts counts how often it was started again.
 func (s *Supervised) Restarts() int {

@@ -3,26 +3,19 @@ package redis_test
 import (
 	"context"
 	"net"
-	"os"
 	"testing"
 	"time"
 
 	client "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dlai-sd/plant/scripts/localstack/parts"
 	"github.com/dlai-sd/plant/scripts/localstack/redis"
+	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 )
 
 func binary(t testing.TB) string {
 	t.Helper()
-	dir := os.Getenv("PLANT_CACHE")
-	if dir == "" {
-		var err error
-		dir, err = parts.DefaultDir()
-		require.NoError(t, err)
-	}
-	got, err := redis.Fetch(t.Context(), parts.Fetcher{Dir: dir})
+	got, err := redis.Fetch(t.Context(), stacktest.Fetcher(t))
 	require.NoError(t, err)
 	return got
 }

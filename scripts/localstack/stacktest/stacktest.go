@@ -29,7 +29,6 @@ import (
 	"time"
 
 	"github.com/dlai-sd/plant/scripts/localstack/ephemeral"
-	"github.com/dlai-sd/plant/scripts/localstack/parts"
 	"github.com/dlai-sd/plant/scripts/localstack/postgres"
 	"github.com/dlai-sd/plant/scripts/localstack/redis"
 )
@@ -160,14 +159,11 @@ func (o *own) once(name string, running bool, start func(context.Context, epheme
 }
 
 func options() (ephemeral.Options, error) {
-	dir := os.Getenv("PLANT_CACHE")
-	if dir == "" {
-		var err error
-		if dir, err = parts.DefaultDir(); err != nil {
-			return ephemeral.Options{}, err
-		}
+	from, err := fetcher()
+	if err != nil {
+		return ephemeral.Options{}, err
 	}
-	opts := ephemeral.Options{Fetcher: parts.Fetcher{Dir: dir, Report: parts.Lines(os.Stderr)}}
+	opts := ephemeral.Options{Fetcher: from}
 	if version := os.Getenv("TEST_POSTGRES_VERSION"); version != "" {
 		major, err := strconv.Atoi(version)
 		if err != nil {

@@ -45,7 +45,7 @@ func (r Resource[F]) amend(decode func(*http.Request) (domain.Change, []byte, er
 		if in.match, err = ledger.ParseHash(tag); err != nil || in.match.IsZero() {
 			in.match = ledger.HashOf([]byte(tag))
 		}
-		in.Request, err = requestOf(req, r.kind(), route, append([]byte(req.URL.RequestURI()+"\n"+tag+"\n"), body...), parameters...)
+		in.Request, err = RequestOf(req, r.kind(), route, append([]byte(req.URL.RequestURI()+"\n"+tag+"\n"), body...), parameters...)
 		return in, err
 	}, func(ctx context.Context, in amendIn) (Written[F], error) {
 		w, err := r.service.Amend(ctx, in.Request, in.id, in.match, in.change)

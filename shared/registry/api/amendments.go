@@ -46,21 +46,19 @@ type amendmentsIn struct {
 	id    domain.ID
 	url   *url.URL
 	after int64
-	limit int
+	page  web.Page
 }
 
 // Amendments answers GET on an entity's chain, oldest first, whole.
 func (r Resource[F]) Amendments() http.Handler {
 	return web.Endpoint(decodeAmendments, func(ctx context.Context, in amendmentsIn) (web.List[Amendment], error) {
-		rows, err := r.service.Proofs(ctx, in.who, r.kind(), in.id, in.after, in.limit+1)
+		rows, err := r.service.Proofs(ctx, in.who, r.kind(), in.id, in.after, in.page.Limit+1)
 		if err != nil {
 			return web.List[Amendment]{}, err
 		}
-		var next *web.Cursor
-		if len(rows) > in.limit {
-			rows = rows[:in.limit]
-			next = &web.Cursor{Order: orderSeq, Key: strconv.FormatInt(rows[len(rows)-1].Seq, 10), ID: string(in.id)}
-		}
+		rows, next := web.Cut(in.page, rows, func(p store.Proof) web.Cursor {
+			return web.Cursor{Order: orderSeq, Key: strconv.FormatInt(p.Seq, 10), ID: string(in.id)}
+		})
 		items := make([]Amendment, len(rows))
 		for i, p := range rows {
 			items[i] = amendmentOf(p)
@@ -82,13 +80,13 @@ func decodeAmendments(r *http.Request) (amendmentsIn, error) {
 	if err != nil {
 		return amendmentsIn{}, err
 	}
-	in := amendmentsIn{who: who, url: r.URL, limit: page.Limit}
+	in := amendmentsIn{who: who, url: r.URL, page: page}
 	if in.id, err = idOf(r); err != nil {
 		return in, err
 	}
 	if page.After != nil {
 		if in.after, err = strconv.ParseInt(page.After.Key, 10, 64); err != nil || page.After.ID != string(in.id) {
-			return in, web.Refuse(domain.CodeMalformed, "The cursor is not one that this API gave; begin again without it.")
+			return in, web.BadCursor()
 		}
 	}
 	return in, nil

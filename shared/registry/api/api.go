@@ -5,7 +5,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/web"
@@ -41,37 +39,6 @@ func New[F domain.Facts](s *registry.Service, path string) Resource[F] {
 func (r Resource[F]) kind() domain.Kind {
 	var f F
 	return f.Kind()
-}
-
-// requestOf is what every write brings besides its content.
-func requestOf(r *http.Request, kind domain.Kind, route string, body []byte, parameters ...string) (registry.Request, error) {
-	who, err := auth.FromContext(r.Context())
-	if err != nil {
-		return registry.Request{}, err
-	}
-	key, err := web.IdempotencyKey(r)
-	if err != nil {
-		return registry.Request{}, err
-	}
-	q, err := web.Query(r, append(parameters, "validate_only")...)
-	if err != nil {
-		return registry.Request{}, err
-	}
-	only, err := boolOf(q.Get("validate_only"), "validate_only")
-	return registry.Request{
-		Who: who, Kind: kind, Route: route, Key: key, BodyHash: sha256.Sum256(body), ValidateOnly: only,
-		RequestID: web.RequestID(r.Context()), Traceparent: web.Traceparent(r.Context()),
-	}, err
-}
-
-func boolOf(value, name string) (bool, error) {
-	switch value {
-	case "", "false":
-		return false, nil
-	case "true":
-		return true, nil
-	}
-	return false, web.Refuse(domain.CodeMalformed, "%s is true or false.", name)
 }
 
 type createIn struct {
@@ -127,7 +94,7 @@ func (r Resource[F]) Create(route string) http.Handler {
 			r.attempted(req, route, raw, err)
 			return createIn{}, err
 		}
-		request, err := requestOf(req, r.kind(), route, raw)
+		request, err := RequestOf(req, r.kind(), route, raw)
 		return createIn{request, candidate, req.Header.Get("Authorization")}, err
 	}, func(ctx context.Context, in createIn) (Created[F], error) {
 		// The question is put while the entity is signed and written.
@@ -154,7 +121,7 @@ func (r Resource[F]) Create(route string) http.Handler {
 
 func (r Resource[F]) written(w registry.Written, born bool, err error) (Written[F], error) {
 	if err != nil {
-		return Written[F]{}, problemOf(err)
+		return Written[F]{}, ProblemOf(err)
 	}
 	full, err := fullOf[F](w.Snapshot)
 	return Written[F]{
@@ -220,7 +187,7 @@ func (r Resource[F]) CreateBatch(route string) http.Handler {
 		if err != nil {
 			return batchIn{}, err
 		}
-		request, err := requestOf(req, r.kind(), route, raw)
+		request, err := RequestOf(req, r.kind(), route, raw)
 		in := batchIn{request, candidates(body.Items, r.decoder())}
 		if err == nil {
 			r.attemptedItems(req, route, body.Items, in.items)
@@ -228,7 +195,7 @@ func (r Resource[F]) CreateBatch(route string) http.Handler {
 		return in, err
 	}, func(ctx context.Context, in batchIn) (Batch, error) {
 		b, err := r.service.CreateAll(ctx, in.Request, r.kind(), in.items)
-		return batchOf(b), problemOf(err)
+		return batchOf(b), ProblemOf(err)
 	})
 }
 
@@ -242,7 +209,7 @@ func candidates(items []jsontext.Value, decode func([]byte) (registry.Candidate,
 		case len(raw) > web.LimitBody:
 			list[i].Refused = domain.Refuse(domain.CodeTooLarge, "one item takes at most %d bytes", web.LimitBody)
 		case err != nil:
-			list[i].Refused = refusalOf(err)
+			list[i].Refused = RefusalOf(err)
 		default:
 			list[i] = candidate
 		}
@@ -297,17 +264,8 @@ func batchOf(b registry.Bulk) Batch {
 	return out
 }
 
-// idOf reads the path's id. What is no id names nothing.
-func idOf(r *http.Request) (domain.ID, error) {
-	id := domain.ID(r.PathValue("id"))
-	if !id.Valid() {
-		return "", web.Refuse(domain.CodeNotFound, "")
-	}
-	return id, nil
-}
-
-// problemOf gives HTTP's form to what the registry refuses.
-func problemOf(err error) error {
+// ProblemOf gives HTTP's form to what the registry refuses.
+func ProblemOf(err error) error {
 	var stale *registry.StaleError
 	if !errors.As(err, &stale) {
 		return err
@@ -317,15 +275,6 @@ func problemOf(err error) error {
 		changes = append(changes, web.Change{Seq: e.Seq, Change: e.Change, RecordedAt: e.RecordedAt.UTC().Format(domain.TimeLayout), Fields: e.Fields})
 	}
 	return web.Stale(stale.Current.String(), changes)
-}
-
-// refusalOf is what decoding refused, as an item's refusal.
-func refusalOf(err error) error {
-	var p *web.Problem
-	if !errors.As(err, &p) {
-		return err
-	}
-	return &domain.Error{Code: p.Code, Detail: p.Detail, Violations: p.Violations}
 }
 
 func hexOf(h [32]byte) string { return hex.EncodeToString(h[:]) }

@@ -98,7 +98,7 @@ func (r Resource[F]) Get() http.Handler {
 	return web.Endpoint(decodeRead, func(ctx context.Context, in readIn) (Read[F], error) {
 		s, err := r.read(ctx, in)
 		if err != nil {
-			return Read[F]{}, problemOf(err)
+			return Read[F]{}, ProblemOf(err)
 		}
 		full, err := fullOf[F](s)
 		if err != nil {
@@ -159,18 +159,8 @@ type Dependents struct {
 
 // Dependents answers GET on who rests on an entity.
 func (r Resource[F]) Dependents() http.Handler {
-	return web.Endpoint(func(req *http.Request) (readIn, error) {
-		who, err := auth.FromContext(req.Context())
-		if err != nil {
-			return readIn{}, err
-		}
-		if _, err := web.Query(req); err != nil {
-			return readIn{}, err
-		}
-		id, err := idOf(req)
-		return readIn{who: who, id: id}, err
-	}, func(ctx context.Context, in readIn) (Dependents, error) {
-		list, err := r.service.Dependents(ctx, in.who, r.kind(), in.id)
+	return web.Endpoint(DecodeOne, func(ctx context.Context, in OneIn) (Dependents, error) {
+		list, err := r.service.Dependents(ctx, in.Who, r.kind(), in.ID)
 		out := Dependents{Items: make([]Dependent, len(list)), Truncated: len(list) == store.MaxDependents}
 		for i, d := range list {
 			out.Items[i] = Dependent{d.ID, d.Kind, d.GovernanceAgentID, d.Name, d.Status, d.Field, d.On, d.Distance}

@@ -30,12 +30,9 @@ func (r Resource[F]) List() http.Handler {
 		if err != nil {
 			return web.List[Basic[F]]{}, err
 		}
-		var next *web.Cursor
-		if len(rows) > in.page.Limit {
-			rows = rows[:in.page.Limit]
-			last := rows[len(rows)-1]
-			next = &web.Cursor{Order: string(in.order), Key: last.SortKey, ID: string(last.Entity.ID)}
-		}
+		rows, next := web.Cut(in.page, rows, func(l store.Listed) web.Cursor {
+			return web.Cursor{Order: string(in.order), Key: l.SortKey, ID: string(l.Entity.ID)}
+		})
 		items := make([]Basic[F], len(rows))
 		for i, row := range rows {
 			if items[i], err = basicOf[F](row.Entity); err != nil {
@@ -71,7 +68,7 @@ func (r Resource[F]) decodeList(req *http.Request) (listIn, error) {
 		return listIn{}, err
 	}
 	if page.After != nil && !validAfter(*page.After, order) {
-		return listIn{}, web.Refuse(domain.CodeMalformed, "The cursor is not one that this API gave; begin again without it.")
+		return listIn{}, web.BadCursor()
 	}
 	filter, err := filterOf(q, r.kind())
 	return listIn{who, req.URL, filter, order, page}, err

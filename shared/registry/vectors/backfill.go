@@ -22,7 +22,7 @@ const maxBulk = 100_000_000
 func (m *Maker) Backfill(ctx context.Context, model embedding.Recipe, done func(int)) (int, error) {
 	signed := model.ModelID == m.ModelID()
 	total := 0
-	for after := zeroID; total < maxBulk; {
+	for after := domain.BeforeAll; total < maxBulk; {
 		if hold, held, err := m.db.Held(ctx); err != nil {
 			return total, err
 		} else if held {

@@ -76,7 +76,7 @@ func (m *Maker) once(ctx context.Context, e event.Event, id domain.ID, receipt s
 		return m.db.MarkHandled(ctx, receipt)
 	}
 	batch := []domain.Entity{entity}
-	if waiting, err := m.db.AwaitingEmbedding(ctx, zeroID, batchSize); err == nil && len(waiting) > 1 {
+	if waiting, err := m.db.AwaitingEmbedding(ctx, domain.BeforeAll, batchSize); err == nil && len(waiting) > 1 {
 		batch = append(batch, slices.DeleteFunc(waiting, func(w domain.Entity) bool { return w.ID == id })...)
 	}
 	req := registry.Request{Who: registry.System(consumer), RequestID: e.RequestID, Traceparent: e.Traceparent}
@@ -89,9 +89,6 @@ func (m *Maker) once(ctx context.Context, e event.Event, id domain.ID, receipt s
 	}
 	return err
 }
-
-// zeroID stands before every id.
-const zeroID domain.ID = "00000000-0000-0000-0000-000000000000"
 
 // needed reports whether an entity's state does not name a vector of its present
 // text by the first recipe.

@@ -12,11 +12,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,18 +98,41 @@ func (d *Deployment) openSecrets(ctx context.Context, t testing.TB) {
 	lock, err := lockfile.Wait(ctx, folder+".lock")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, lock.Release()) }()
-	server, err := secrets.Start(folder, 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = server.Stop() })
-	d.SecretsAddr = server.Addr()
-	client, err := secretmanager.NewClient(ctx, secrets.ClientOptions(server.Addr())...)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
-	d.Secrets = keys.NewSource(client)
+	d.serveSecrets(ctx, t, folder)
 	for _, use := range registry.KeyUses() {
 		d.Keys[use] = d.ensureKey(ctx, t, use)
 	}
 	d.ensureTokens(ctx, t)
+}
+
+// serveSecrets makes the Secret Manager over a folder the deployment's.
+func (d *Deployment) serveSecrets(ctx context.Context, t testing.TB, folder string) {
+	server, err := secrets.Start(folder, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Stop() })
+	client, err := secretmanager.NewClient(ctx, secrets.ClientOptions(server.Addr())...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	d.SecretsAddr, d.Secrets = server.Addr(), keys.NewSource(client)
+}
+
+// OwnSecrets gives the deployment a Secret Manager of its own, with copies of the keys
+// that all tests share, and returns the keyring over it: rotation adds versions, which
+// the other tests must not see.
+func (d *Deployment) OwnSecrets(t testing.TB) registry.Keyring {
+	t.Helper()
+	shared := d.Secrets
+	d.serveSecrets(t.Context(), t, filepath.Join(t.TempDir(), "secrets"))
+	for _, version := range append(slices.Collect(maps.Values(d.Keys)), d.TokensVersion) {
+		payload, err := shared.Payload(t.Context(), version)
+		require.NoError(t, err)
+		added, err := d.Secrets.Add(t.Context(), strings.TrimSuffix(version, "/versions/1"), payload)
+		require.NoError(t, err)
+		require.Equal(t, version, added)
+	}
+	return registry.Keyring{
+		DB: d.Open(t, "plant_operator", 1), Secrets: d.Secrets, Project: Project, Origin: Origin, Log: slog.New(slog.DiscardHandler),
+	}
 }
 
 func keysFolder(t testing.TB) string {
