@@ -110,7 +110,10 @@ func (d *deployment) event(function, path, account string) int {
 	return resp.StatusCode
 }
 
-const skills = "/api/v1/genesis/skills"
+const (
+	skills  = "/api/v1/genesis/skills"
+	changes = "/api/v1/changes"
+)
 
 func skill(name string) string {
 	return fmt.Sprintf(`{"name":%q,"description":"What a rehearsal needs.","category":"technical"}`, name)

@@ -123,6 +123,7 @@ func (d *deployment) smoke(ctx context.Context, address string) error {
 
 // load is what callers saw.
 type load struct {
+	turns  map[string]*sync.Mutex // one at each function, see ask
 	mu     sync.Mutex
 	took   []sample
 	failed []string
@@ -137,7 +138,7 @@ type sample struct {
 
 // load lets three callers create, read, list and amend until stop is called.
 func (d *deployment) load(token string) (stop func() *load) {
-	var l load
+	l := load{turns: map[string]*sync.Mutex{skills: {}, changes: {}}}
 	ctx, cancel := context.WithCancel(d.t.Context())
 	var callers sync.WaitGroup
 	for caller := range 3 {
@@ -151,14 +152,23 @@ func (d *deployment) load(token string) (stop func() *load) {
 				seen := l.ask(d, http.MethodGet, path, token, "", "")
 				l.ask(d, http.MethodPatch, path, token, `{"tags":["upgraded"]}`, seen.etag)
 				l.ask(d, http.MethodGet, skills+"?limit=5", token, "", "")
-				l.ask(d, http.MethodGet, "/api/v1/changes?limit=5", token, "", "")
+				l.ask(d, http.MethodGet, changes+"?limit=5", token, "", "")
 			}
 		})
 	}
 	return func() *load { cancel(); callers.Wait(); return &l }
 }
 
+// ask sends a request once the one before it at that function is answered: each has one
+// connection, and how long the others wait for it depends on the machine, not on the
+// upgrade. Callers of the other function go on meanwhile.
 func (l *load) ask(d *deployment, method, path, token, body, etag string) answer {
+	for prefix, turn := range l.turns {
+		if strings.HasPrefix(path, prefix) {
+			turn.Lock()
+			defer turn.Unlock()
+		}
+	}
 	began := time.Now()
 	a, err := d.call(d.t.Context(), method, path, token, body, etag)
 	l.mu.Lock()
