@@ -109,6 +109,6 @@ func TestAuditOfAPathThatIsNone(t *testing.T) {
 	k.tamper(t, `UPDATE amendment SET batch_path = batch_path || '\x00'
 		WHERE entity_id = (SELECT min(entity_id::text)::uuid FROM amendment WHERE batch_path IS NOT NULL)`)
 	run := k.audit(t, s, token, `{"scope":"all"}`)
-	require.Equal(t, []string{"signature_invalid"}, reasonsOf(run))
+	require.Equal(t, []string{"batch_path_invalid"}, reasonsOf(run))
 	require.EqualValues(t, k.count(t, "entity"), run.Entities)
 }
