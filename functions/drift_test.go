@@ -170,6 +170,9 @@ func TestDriftOfCertifications(t *testing.T) {
 	require.Contains(t, now.Reason, "ended")
 	require.NotNil(t, now.Certified, "to be seen until it is replaced")
 	require.Equal(t, "certified", w.look(t, skills, soon).Status)
+	w.tamper(t, `UPDATE entity SET status = 'certified' WHERE id = '`+expired+`'`)
+	require.Empty(t, w.run(t, w.guardian, allOfIt).of(drift.ReasonEnded), "what only the row says is the audit's")
+	w.admin(t, `UPDATE entity SET status = 'under_review' WHERE id = '`+expired+`'`)
 	require.Equal(t, "certified", *w.must(t, skills, expired, yes).Status)
 	require.Equal(t, "aligned", w.look(t, skills, expired).Alignment)
 }

@@ -223,6 +223,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"manifest, scope":   set(manifestFile, "scope", Scope{Type: "some"}),
 		"manifest, member":  set(manifestFile, "extra", 1),
 		"manifest, missing": set(manifestFile, "scope", nil),
+		"manifest, comma":   set(manifestFile, "created_at", "2026-01-31T12:00:00,000000Z"),
 		"manifest, empty":   text(manifestFile, ""),
 		"manifest, twice":   text(manifestFile, `{"format":"a","format":"a"}`),
 		"manifest, deep":    text(manifestFile, strings.Repeat("[", 1<<15)),
@@ -239,6 +240,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"heads, base64":     set(headsFile, "signature", "QQ"),
 		"heads, earlier":    set(headsFile, "earlier", []object{{"log_index": 1}}),
 		"heads, sizes":      set(headsFile, "consistency", object{"01": []string{}}),
+		"heads, no size":    set(headsFile, "consistency", object{"0": []string{}}),
 		"heads, entity":     set(headsFile, "entity", object{"owner": "acme", "index": 0, "path": []string{}}),
 		"a line too long":   text(amendmentsFile, huge),
 		"a line of nothing": text(amendmentsFile, "\n"),
@@ -247,6 +249,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"a line, index":     set(amendmentsFile, "log_index", -1),
 		"a line, salt":      set(amendmentsFile, "opening", object{"state": "{}"}),
 		"a line, batch":     set(amendmentsFile, "batch", object{"statement": "{}", "path": []string{}}),
+		"a line, a place":   set(amendmentsFile, "batch", object{"statement": "{}", "index": -1, "path": []string{}}),
 		"a line, spare bits": func(fsys fstest.MapFS) {
 			member(t, fsys, amendmentsFile, 0, "signature", "QR==")
 		},

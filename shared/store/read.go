@@ -252,14 +252,17 @@ func scanProofBetween(row pgx.CollectableRow, p *Proof, before, behind []any) er
 	return nil
 }
 
-// batchOf is an amendment's place in a batch; nil without a statement.
+// batchOf is an amendment's place in a batch; nil without a statement. A path of no whole
+// number of hashes, which somebody has changed, ends in one that leads nowhere.
 func batchOf(statement *string, index int, path []byte) *ledger.Batch {
 	if statement == nil {
 		return nil
 	}
 	b := &ledger.Batch{Statement: []byte(*statement), Index: index, Path: []ledger.Hash{}}
 	for chunk := range slices.Chunk(path, len(ledger.Hash{})) {
-		b.Path = append(b.Path, ledger.Hash(chunk)) // the database holds whole hashes only
+		var step ledger.Hash
+		copy(step[:], chunk)
+		b.Path = append(b.Path, step)
 	}
 	return b
 }
