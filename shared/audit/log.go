@@ -127,7 +127,6 @@ func tile(tiles translog.Tiles, index int64, entries []store.OtherEntry, width i
 	}
 }
 
-<<<<<<< HEAD
 // LogEnd judges what is behind the log's last part: that it is the one that was
 // published, that the newest heads record says what it says, and that what is in force
 // was enacted.
@@ -152,7 +151,8 @@ func (a *Auditor) WholeLog(ctx context.Context) (found []store.Finding, entries 
 	}
 	end, err := a.LogEnd(ctx)
 	return append(found, end...), entries, err
-=======
+}
+
 // rootStands reports whether a full tile's root stands at a place of the tile above it.
 // Neither needs to be one: they are bytes that somebody may have changed.
 func rootStands(full, above []byte, place int64) bool {
@@ -166,7 +166,6 @@ func rootStands(full, above []byte, place int64) bool {
 	}
 	root, at := below.Root(), int(place)*size
 	return len(above) >= at+size && bytes.Equal(above[at:at+size], root[:])
->>>>>>> s4-mut
 }
 
 // Heads judges the newest heads record: its signature, and that it says what the log
