@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/base64"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/keys"
+	"github.com/dlai-sd/plant/shared/registry"
+	"github.com/dlai-sd/plant/shared/testkit/harness"
 )
 
 // evolve changes a skill's notes.
@@ -74,6 +81,20 @@ func TestAuditSeesOneMoment(t *testing.T) {
 	board := k.Token(t, k.PlatformPrincipal(t, "board", domain.Auditor))
 	made := writer.create(t, token, plain("Welding"))
 
+	// Making a key takes seconds, and the audit does not wait that long.
+	version, _, err := ring.Secrets.Create(t.Context(), strings.TrimSuffix(k.Keys[domain.UseAmendment], "/versions/1"), keys.RSA4096)
+	require.NoError(t, err)
+	next, err := ring.Secrets.Key(t.Context(), version)
+	require.NoError(t, err)
+	der, err := x509.MarshalPKIXPublicKey(next.Public())
+	require.NoError(t, err)
+	old, err := ring.Secrets.Key(t.Context(), k.Keys[domain.UseAmendment])
+	require.NoError(t, err)
+	root, err := registry.New(registry.Config{
+		DB: ring.DB, Keys: ring.Secrets.Hold(keys.Pinned(k.Keys[domain.UseRoot]), time.Now), Origin: harness.Origin, Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+
 	// The audit stops at the last table that it reads, and the key and what it signs come.
 	admin, err := pgx.Connect(t.Context(), k.URL)
 	require.NoError(t, err)
@@ -84,12 +105,16 @@ func TestAuditSeesOneMoment(t *testing.T) {
 	require.NoError(t, err)
 	found := make(chan answer)
 	go func() {
+		defer close(found) // a request that fails ends this goroutine, not the wait
 		found <- auditor.get(t, board, "/api/v1/audit/tampering/"+string(made.ID))
 	}()
 	require.Eventually(t, func() bool { return k.count(t, "pg_locks WHERE NOT granted AND relation = 'embedding'::regclass") == 1 },
 		time.Minute, time.Millisecond)
-	_, err = ring.Rotate(t.Context(), domain.UseAmendment)
+	_, err = root.Introduce(t.Context(), domain.SigningKey{
+		KeyID: next.ID(), SPKI: base64.StdEncoding.EncodeToString(der), Use: domain.UseAmendment, MaySign: domain.DefaultMaySign(domain.UseAmendment),
+	})
 	require.NoError(t, err)
+	require.NoError(t, ring.End(t.Context(), old.ID(), domain.EndKey{Reason: "rotated"}))
 	writer.evolve(t, token, made, "by the new key")
 	require.NoError(t, held.Rollback(t.Context()))
 	now := as[tamperingView](t, <-found)
