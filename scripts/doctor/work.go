@@ -34,6 +34,10 @@ func checkLog(ctx context.Context, d Deployment) ([]Finding, error) {
 		return nil, err
 	}
 	what := fmt.Sprintf("checkpoint %d covers %d entries, the database has %d", status.Published, status.PublishedSize, status.Size)
+	if status.ForkedTo != "" {
+		return one(Critical, fmt.Sprintf("the log of %s was forked to %s, and nothing goes on until the functions work for that", d.Origin, status.ForkedTo),
+			fmt.Sprintf("start the functions with PLANT_ORIGIN=%[1]s; locally: stop make run, then PLANT_ORIGIN=%[1]s make run", status.ForkedTo)), nil
+	}
 	switch status.Halted {
 	case "":
 		return nil, nil
