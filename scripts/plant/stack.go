@@ -51,7 +51,7 @@ type stack struct {
 	ports   map[string]*port.Held // by function
 	targets map[string]string     // their base URLs
 
-	origins   []string // of the log: as it began, and those that it was forked to since
+	origins   []string          // of the log: as it began, and those that it was forked to since
 	passwords map[string]string // of the database's roles
 	keyring   map[domain.KeyUse]string
 	secrets   *secrets.Server
