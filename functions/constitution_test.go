@@ -150,9 +150,11 @@ func TestConstitutionOverHTTP(t *testing.T) {
 	do(t, genesis, at, `{"gate":"governor","verdict":"approve"}`, 400)
 	do(t, genesis, at, `{"gate":"genesis","verdict":"maybe"}`, 400)
 	do(t, genesis, at, `{"gate":"guardian","verdict":"approve","evidence":{"left_out":[]}}`, 403)
-	do(t, governor, one+"/enact", `{}`, 409)
-	do(t, guardian, at, `{"gate":"guardian","verdict":"approve"}`, 422)
+	says := func(a answer, text string) { require.Contains(t, string(a.body), text) }
+	says(do(t, governor, one+"/enact", `{}`, 409), "the judgement of: genesis, architect, guardian")
+	says(do(t, guardian, at, `{"gate":"guardian","verdict":"approve"}`, 422), "leaves out no rule of the one in force")
 	do(t, guardian, at, `{"gate":"guardian","verdict":"approve","evidence":{"left_out":[]}}`, 200)
+	says(do(t, governor, one+"/enact", `{}`, 409), `the judgement of: genesis, architect"`)
 	do(t, architect, at+"?validate_only=true", `{"gate":"architect","verdict":"approve"}`, 200)
 	do(t, architect, at, `{"gate":"architect","verdict":"approve"}`, 200)
 	do(t, genesis, at, `{"gate":"genesis","verdict":"approve","evidence":{"broken":2}}`, 422)
@@ -169,7 +171,9 @@ func TestConstitutionOverHTTP(t *testing.T) {
 	require.Equal(t, "active", string(as[certify.Proposal](t, s.get(t, author, one)).Status), "everybody reads how it came to be")
 
 	do(t, governor, one+"/rollback", `{}`, 422)
+	says(do(t, governor, one+"/enact", `{}`, 409), "the proposal was enacted")
 	do(t, governor, one+"/rollback", `{"reasons":["It stops the import."]}`, 200)
+	says(do(t, governor, one+"/rollback", `{"reasons":["Again."]}`, 409), "the proposal was rolled back")
 	require.Equal(t, domain.Founding().Hash(), as[certify.Constitution](t, s.get(t, author, "/api/v1/constitution")).SHA256)
 	require.Equal(t, 201, maker.post(t, author, skills, plain("Welding")).status)
 	k.evidenceHolds(t)

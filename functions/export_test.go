@@ -133,6 +133,7 @@ func TestExport(t *testing.T) {
 	} {
 		a := s.do(t, call{method: "GET", path: path, token: anybody})
 		require.Equal(t, want, a.status, "%s: %s", path, a.body)
+		require.Equal(t, strings.Contains(path, "2020") && want == 404, strings.Contains(string(a.body), "was not born yet"), path)
 	}
 }
 

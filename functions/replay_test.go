@@ -39,6 +39,7 @@ type replayPart struct {
 	Next   *string          `json:"next_cursor"`
 	Judged int64            `json:"judged"`
 	Broken int64            `json:"broken"`
+	Scope  string           `json:"scope"`
 	ByRule map[string]int64 `json:"by_rule"`
 }
 
@@ -53,6 +54,7 @@ func (w *sky) replay(t *testing.T, token, body string) (ids []string, all replay
 		a := w.certify.do(t, call{method: "POST", path: path, token: token, body: body})
 		require.Equal(t, http.StatusOK, a.status, "%s", a.body)
 		part := as[replayPart](t, a)
+		all.Scope = part.Scope
 		for _, one := range part.Items {
 			ids = append(ids, one.ID)
 		}
@@ -164,6 +166,7 @@ func TestAConstitutionThatBreaksThreeOfFiveHundred(t *testing.T) {
 		require.Equal(t, odd, found)
 		require.EqualValues(t, n, all.Judged)
 		require.EqualValues(t, 3, all.Broken)
+		require.Equal(t, map[string]string{w.guardian: "platform", w.token: "governance_agent"}[token], all.Scope)
 		require.Equal(t, map[string]int64{"L2-SKILL-NUMBERED": 3}, all.ByRule)
 	}
 	_, theirs := w.author(t, "globex")
@@ -230,6 +233,9 @@ func TestReplayRefuses(t *testing.T) {
 	}
 	require.Equal(t, 404, ask("", `{"sha256":"`+strings.Repeat("a", 64)+`"}`))
 	require.Equal(t, 422, ask("", `{"document":{}}`))
+	wrong := w.certify.do(t, call{method: "POST", path: replayRoute, token: w.token, body: `{"document":{"rules":[{"check":"tags"}]}}`})
+	require.Contains(t, string(wrong.body), `\"/rules/0/check\" is unknown there, or of another type`)
+	require.NotContains(t, string(wrong.body), "domain.")
 	all := fmt.Sprintf(`{"document":%s}`, breakingAll())
 	first := as[replayPart](t, w.certify.do(t, call{method: "POST", path: replayRoute + "?limit=1", token: w.token, body: all}))
 	require.Len(t, first.Items, 1)

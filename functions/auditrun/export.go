@@ -127,6 +127,9 @@ func (x exports) cut(ctx context.Context, in asked) (store.Export, store.Noted, 
 	}
 	order := export.Order{Scope: in.scope, Viewer: viewer, Seen: in.seen}
 	n, err := x.Count(ctx, order, cut, 1<<53)
+	if errors.Is(err, export.ErrNothing) && in.scope.Type == bundle.ScopeAgent { // it is there: the viewer was found by it
+		return store.Export{}, cut, notThere("This agent was not born yet at the time that at names.")
+	}
 	if errors.Is(err, export.ErrNothing) {
 		return store.Export{}, cut, nothingThere()
 	}

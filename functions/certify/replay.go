@@ -18,6 +18,8 @@ import (
 type Replay struct {
 	web.List[Breaking] `json:",embed"`
 
+	// Scope is whose entities were judged: governance_agent, the caller's own; or platform.
+	Scope        string           `json:"scope"`
 	Constitution string           `json:"constitution_hash"`
 	Judged       int64            `json:"judged"`
 	Broken       int64            `json:"broken"`
@@ -77,12 +79,7 @@ func (s Service) law(ctx context.Context, in replayIn) (law domain.Constitution,
 		law, err := s.Certifier.Law(ctx, [32]byte(sum))
 		return law, err
 	}
-	if law, err = domain.ReadConstitution(in.document); err != nil {
-		return law, &domain.Error{Code: domain.CodeRuleViolated, Detail: "This build cannot judge by the document.", Violations: []domain.Violation{{
-			Rule: domain.RuleProposal, Field: "/document", Message: err.Error(), Remediation: "Correct the document, or deploy a build that can judge by it first.",
-		}}}
-	}
-	return law, nil
+	return registry.ReadProposed(in.document)
 }
 
 // replay answers POST on what would break under a constitution; it writes nothing. A
@@ -117,7 +114,12 @@ func replayOf(at *url.URL, law domain.Constitution, part registry.Replayed) Repl
 	if part.Next != "" {
 		next = &web.Cursor{Order: law.Hash(), ID: string(part.Next)}
 	}
+	scope := "platform"
+	if part.Owner != "" {
+		scope = "governance_agent"
+	}
 	return Replay{
-		List: web.NewList(at, items, next), Constitution: law.Hash(), Judged: part.Judged, Broken: part.Broken, Unsound: part.Unsound, ByRule: part.ByRule,
+		Scope: scope,
+		List:  web.NewList(at, items, next), Constitution: law.Hash(), Judged: part.Judged, Broken: part.Broken, Unsound: part.Unsound, ByRule: part.ByRule,
 	}
 }

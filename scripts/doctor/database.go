@@ -77,22 +77,63 @@ func checkGuards(ctx context.Context, d Deployment) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	expected := migrations.Expected()
-	var all []Finding
-	tell := func(lines, other []string, how, fix string) {
-		for _, line := range lines {
-			if _, there := slices.BinarySearch(other, line); !there {
-				all = append(all, one(Critical, how+": "+line, fix)...)
-			}
-		}
-	}
-	tell(expected, found, "missing", "find out who took it away ("+runbookTamper+"), then make it again as migrations/ says")
-	tell(found, expected, "not of the migrations", "find out who added it ("+runbookTamper+"), then take it away as the administrator")
+	all := differences(migrations.Expected(), found)
 	if len(all) > mostLines {
 		rest := len(all) - mostLines
 		all = append(all[:mostLines], one(Critical, fmt.Sprintf("and %d more differences", rest), runbookTamper)...)
 	}
 	return all, nil
+}
+
+// differences are the lines of one listing that are not in the other, both sorted. Two
+// lines about one thing are one difference.
+func differences(expected, found []string) []Finding {
+	missing, added := without(expected, found), without(found, expected)
+	were, are := bySubject(missing), bySubject(added)
+	var all []Finding
+	for _, line := range missing {
+		s := subject(line)
+		if len(were[s]) == 1 && len(are[s]) == 1 {
+			all = append(all, one(Critical, "changed: "+line+" → "+strings.TrimPrefix(are[s][0], s+": "),
+				"find out who changed it ("+runbookTamper+"), then make it as it was, as migrations/ says")...)
+			continue
+		}
+		all = append(all, one(Critical, "missing: "+line, "find out who took it away ("+runbookTamper+"), then make it again as migrations/ says")...)
+	}
+	for _, line := range added {
+		if s := subject(line); len(were[s]) != 1 || len(are[s]) != 1 {
+			all = append(all, one(Critical, "not of the migrations: "+line, "find out who added it ("+runbookTamper+"), then take it away as the administrator")...)
+		}
+	}
+	return all
+}
+
+func without(lines, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		_, there := slices.BinarySearch(others, line)
+		return there
+	})
+}
+
+func bySubject(lines []string) map[string][]string {
+	m := map[string][]string{}
+	for _, line := range lines {
+		m[subject(line)] = append(m[subject(line)], line)
+	}
+	return m
+}
+
+// subject is what a line is about, before what it says of it. Of a privilege, a power
+// or a membership the whole line is: one more is not another one changed.
+func subject(line string) string {
+	about, _, ok := strings.Cut(line, ": ")
+	for _, whole := range []string{"grant ", "role ", "login ", "member of "} {
+		ok = ok && !strings.HasPrefix(line, whole)
+	}
+	if !ok {
+		return line
+	}
+	return about
 }
 
 func checkConstitution(ctx context.Context, d Deployment) ([]Finding, error) {

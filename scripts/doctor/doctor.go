@@ -121,6 +121,7 @@ func checks() []check {
 		{"topics", "the topics are there", checkTopics},
 		{"subscriptions", "the subscriptions are there, with the filters that functions want", checkSubscriptions},
 		{"dead letters", "no event was given up", checkDeadLetters},
+		{"hold", "no batch work is held", checkHold},
 		{"budget", "the month's cost is below the budget", checkBudget},
 	}
 }
@@ -172,5 +173,6 @@ const (
 	runbookTamper  = "infra/RUNBOOK.md#a-tamper-alert"
 	runbookRestore = "infra/RUNBOOK.md#restore-from-a-backup-without-breaking-the-log"
 	runbookQueue   = "infra/RUNBOOK.md#a-poisoned-queue"
+	runbookHold    = "infra/RUNBOOK.md#the-budget-has-stopped-batch-work"
 	runbookKeys    = "infra/RUNBOOK.md#key-rotation"
 )

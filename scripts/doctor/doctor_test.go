@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,13 +130,13 @@ func TestExactlyTheCheckFires(t *testing.T) {
 		"row security disabled":   {"guards", statement(`ALTER TABLE skill DISABLE ROW LEVEL SECURITY`), "table skill"},
 		"row security not forced": {"guards", statement(`ALTER TABLE opening NO FORCE ROW LEVEL SECURITY`), "table opening"},
 		"policy dropped":          {"guards", statement(`DROP POLICY insert_own ON entity`), "missing: policy insert_own on entity"},
-		"policy widened":          {"guards", statement(`ALTER POLICY read_own ON entity USING (true)`), "policy read_own on entity"},
+		"policy widened":          {"guards", statement(`ALTER POLICY read_own ON entity USING (true)`), "changed: policy read_own on entity"},
 		"policy added":            {"guards", statement(`CREATE POLICY more ON principal FOR SELECT TO plant_writer USING (true)`), "not of the migrations: policy more"},
 		"grant added":             {"guards", statement(`GRANT DELETE ON amendment TO plant_writer`), "grant DELETE on amendment to plant_writer"},
 		"column grant added":      {"guards", statement(`GRANT UPDATE (signature) ON amendment TO plant_writer`), "grant UPDATE (signature) on amendment"},
 		"grant to PUBLIC":         {"guards", statement(`GRANT SELECT ON principal TO PUBLIC`), "to PUBLIC"},
 		"grant taken":             {"guards", statement(`REVOKE INSERT ON amendment FROM plant_writer`), "missing: grant INSERT on amendment"},
-		"trigger disabled":        {"guards", statement(`ALTER TABLE amendment DISABLE TRIGGER amendment_truncate`), "amendment_truncate"},
+		"trigger disabled":        {"guards", statement(`ALTER TABLE amendment DISABLE TRIGGER amendment_truncate`), "changed: trigger amendment_truncate on amendment: enabled A"},
 		"every trigger disabled":  {"guards", statement(`ALTER TABLE opening DISABLE TRIGGER ALL`), "constraint trigger on opening"},
 		"function replaced":       {"guards", statement(`CREATE OR REPLACE FUNCTION prevent_truncate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`), "prevent_truncate"},
 		"constraint dropped":      {"guards", statement(`ALTER TABLE amendment DROP CONSTRAINT amendment_signature_check`), "amendment_signature_check"},
@@ -146,7 +147,7 @@ func TestExactlyTheCheckFires(t *testing.T) {
 		"nothing in force":        {"constitution", statement(unguarded("enactment", `DELETE FROM enactment`)), "plant keys init"},
 		"clock ahead":             {"clock", func(_ *testing.T, p *patient) { p.d.Now = func() time.Time { return time.Now().Add(time.Minute) } }, "apart"},
 		"unknown constitution":    {"constitution", statement(unguarded("enactment", `UPDATE enactment SET sha256 = sha256('x')`) + "; " + unguarded("constitution", `UPDATE constitution SET sha256 = sha256('x'), document = 'x'`)), "cannot judge by the constitution"},
-		"outbox stuck":            {"outbox", statement(`INSERT INTO outbox (id, type, subject, governance_agent_id, data, created_at) VALUES (gen_random_uuid(), 'plant.skill.created', gen_random_uuid(), 'acme', '{}', now() - interval '1 hour')`), "1 events wait"},
+		"outbox stuck":            {"outbox", statement(`INSERT INTO outbox (id, type, subject, governance_agent_id, data, created_at) VALUES (gen_random_uuid(), 'plant.skill.created', gen_random_uuid(), 'acme', '{}', now() - interval '1 hour')`), "1 event waits"},
 		"clock":                   {"clock", func(_ *testing.T, p *patient) { p.d.Now = func() time.Time { return time.Now().Add(-time.Minute) } }, "apart"},
 		"rolled back": {"log", func(t *testing.T, p *patient) {
 			key, err := p.h.Secrets.Key(t.Context(), p.h.Keys[domain.UseCheckpoint])
@@ -159,10 +160,12 @@ func TestExactlyTheCheckFires(t *testing.T) {
 		"secret unreadable": {"secrets", func(_ *testing.T, p *patient) {
 			p.d.Pinned["JWT_KEYS"] = "projects/" + harness.Project + "/secrets/plant-jwt-keys/versions/99"
 		}, "JWT_KEYS cannot be read"},
-		"audit late":  {"audit", statement(oldRun + `0, now() - interval '2 days')`), "ended 48h"},
-		"audit found": {"audit", statement(oldRun + `3, now())`), "found 3 things"},
+		"audit late":      {"audit", statement(oldRun + `0, now() - interval '2 days')`), "ended 48h"},
+		"audit found one": {"audit", statement(oldRun + `1, now())`), "found 1 thing that is not as it was signed"},
+		"held":            {"hold", statement(`INSERT INTO hold_change (held, made_by, reason) VALUES (true, 'operator', 'The import runs.')`), "plant hold off"},
+		"audit found":     {"audit", statement(oldRun + `3, now())`), "found 3 things"},
 		"amendment waits": {"sequencer", statement(unguarded("log_pending", `INSERT INTO log_pending (hash, entity_id, seq, entity_type, change, recorded_at)
-			SELECT hash, entity_id, seq, entity_type, change, now() - interval '1 hour' FROM amendment LIMIT 1`)), "1 amendments wait"},
+			SELECT hash, entity_id, seq, entity_type, change, now() - interval '1 hour' FROM amendment LIMIT 1`)), "1 amendment waits"},
 		"vector waits": {"embedding", func(t *testing.T, p *patient) {
 			author := p.h.Principal(t, "acme", domain.Author)
 			_, err := p.h.Service(t, 1).Create(t.Context(), registry.Request{Who: author, Route: "test", Key: "one", BodyHash: [32]byte{1}},
@@ -170,7 +173,7 @@ func TestExactlyTheCheckFires(t *testing.T) {
 			require.NoError(t, err)
 			p.sql(t, `DELETE FROM outbox`)
 			p.sql(t, unguarded("entity", `UPDATE entity SET updated_at = now() - interval '1 hour' WHERE entity_type = 'skill'`))
-		}, "1 entities wait"},
+		}, "1 entity waits"},
 		"no topic": {"topics", func(_ *testing.T, p *patient) { p.d.Topics = append(p.d.Topics, "gone") }, "no topic gone"},
 		"no subscription": {"subscriptions", func(_ *testing.T, p *patient) {
 			p.d.Subscriptions = append(p.d.Subscriptions, doctor.Subscription{Name: "gone"})
@@ -181,7 +184,7 @@ func TestExactlyTheCheckFires(t *testing.T) {
 				Topic: "projects/" + harness.Project + "/topics/plant-dead-letter", Messages: []*pb.PubsubMessage{{Data: []byte("{}")}},
 			})
 			require.NoError(t, err)
-		}, "1 events were given up"},
+		}, "1 event was given up"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -190,6 +193,12 @@ func TestExactlyTheCheckFires(t *testing.T) {
 			r := doctor.Examine(t.Context(), p.d)
 			require.Equal(t, []string{c.check}, fired(t, r), "%v", r.Findings())
 			f := r.Findings()[0]
+			if strings.HasPrefix(f.What, "changed: ") {
+				for _, f := range r.Findings() { // none of it is missing, or there too
+					require.Regexp(t, "^changed: .* → ", f.What)
+					require.Contains(t, f.Fix, "make it as it was")
+				}
+			}
 			require.Contains(t, f.What+f.Fix, c.says)
 			require.Equal(t, 1, r.Code())
 		})

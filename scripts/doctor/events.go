@@ -73,11 +73,11 @@ func checkDeadLetters(ctx context.Context, d Deployment) ([]Finding, error) {
 	if err != nil || n == 0 {
 		return nil, err
 	}
-	many := ""
+	what := counted(int64(n), noun{"event was given up", "events were given up"})
 	if n >= pullMost {
-		many = " or more"
+		what = fmt.Sprintf("%d or more events were given up", n)
 	}
-	return one(Warning, fmt.Sprintf("%d%s events were given up", n, many), "plant events dead list; "+runbookQueue), nil
+	return one(Warning, what, "plant events dead list; "+runbookQueue), nil
 }
 
 func countLetters(ctx context.Context, client *pubsub.Client, name string) (int, error) {

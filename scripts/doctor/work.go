@@ -34,6 +34,10 @@ func checkLog(ctx context.Context, d Deployment) ([]Finding, error) {
 		return nil, err
 	}
 	what := fmt.Sprintf("checkpoint %d covers %d entries, the database has %d", status.Published, status.PublishedSize, status.Size)
+	if status.ForkedTo != "" {
+		return one(Critical, fmt.Sprintf("the log of %s was forked to %s, and nothing goes on until the functions work for that", d.Origin, status.ForkedTo),
+			fmt.Sprintf("start the functions with PLANT_ORIGIN=%[1]s; locally: stop make run, then PLANT_ORIGIN=%[1]s make run", status.ForkedTo)), nil
+	}
 	switch status.Halted {
 	case "":
 		return nil, nil
@@ -70,29 +74,39 @@ func checkCheckpoint(ctx context.Context, d Deployment) ([]Finding, error) {
 	return nil, nil
 }
 
+// noun is what is counted, of one and of more.
+type noun struct{ one, more string }
+
+func counted(n int64, what noun) string {
+	if n == 1 {
+		return "1 " + what.one
+	}
+	return fmt.Sprintf("%d %s", n, what.more)
+}
+
 // late is a finding where something has waited for longer than it may.
-func late(h store.Health, n int64, since *time.Time, limit time.Duration, what, fix string) []Finding {
+func late(h store.Health, n int64, since *time.Time, limit time.Duration, what noun, fix string) []Finding {
 	if n == 0 || since == nil || h.Now.Sub(*since) <= limit {
 		return nil
 	}
-	return one(Warning, fmt.Sprintf("%d %s, the oldest for %s", n, what, h.Now.Sub(*since).Round(time.Second)), fix)
+	return one(Warning, fmt.Sprintf("%s, the oldest for %s", counted(n, what), h.Now.Sub(*since).Round(time.Second)), fix)
 }
 
 func checkWaiting(ctx context.Context, d Deployment) ([]Finding, error) {
 	h, err := d.DB.Health(ctx)
-	return late(h, h.Waiting, h.WaitingSince, waitingLimit, "amendments wait for their place in the log",
+	return late(h, h.Waiting, h.WaitingSince, waitingLimit, noun{"amendment waits for its place in the log", "amendments wait for their place in the log"},
 		"plant log status; gcloud scheduler jobs run plant-sequence --location=us-central1"), err
 }
 
 func checkOutbox(ctx context.Context, d Deployment) ([]Finding, error) {
 	h, err := d.DB.Health(ctx)
-	return late(h, h.Unsent, h.UnsentSince, outboxLimit, "events wait to be sent",
+	return late(h, h.Unsent, h.UnsentSince, outboxLimit, noun{"event waits to be sent", "events wait to be sent"},
 		"gcloud scheduler jobs run plant-sequence --location=us-central1; "+runbookQueue), err
 }
 
 func checkEmbedding(ctx context.Context, d Deployment) ([]Finding, error) {
 	h, err := d.DB.Health(ctx)
-	return late(h, h.Unembedded, h.UnembeddedSince, embeddingLimit, "entities wait for their vector", "plant embed backfill"), err
+	return late(h, h.Unembedded, h.UnembeddedSince, embeddingLimit, noun{"entity waits for its vector", "entities wait for their vector"}, "plant embed backfill"), err
 }
 
 func checkAudit(ctx context.Context, d Deployment) ([]Finding, error) {
@@ -112,11 +126,22 @@ func checkAudit(ctx context.Context, d Deployment) ([]Finding, error) {
 		}
 		return one(Warning, "no audit of the platform has ever ended", again), nil
 	case h.AuditFindings > 0:
-		return one(Critical, fmt.Sprintf("the newest audit found %d things that are not as they were signed", h.AuditFindings), runbookTamper), nil
+		return one(Critical, "the newest audit found "+counted(h.AuditFindings, noun{"thing that is not as it was signed", "things that are not as they were signed"}), runbookTamper), nil
 	case h.Now.Sub(*h.AuditedAt) > auditLimit:
 		return one(Warning, fmt.Sprintf("the newest audit ended %s ago", h.Now.Sub(*h.AuditedAt).Round(time.Minute)), again), nil
 	}
 	return nil, nil
+}
+
+// checkHold says that batch work is held: nobody is told of it otherwise but by what
+// does not happen.
+func checkHold(ctx context.Context, d Deployment) ([]Finding, error) {
+	h, held, err := d.DB.Held(ctx)
+	if err != nil || !held {
+		return nil, err
+	}
+	return one(Warning, fmt.Sprintf("audits, drift checks and backfills are held since %s by the %s: %s", h.Since.UTC().Format(time.RFC3339), h.By, h.Reason),
+		"plant hold off --reason …, once that is over; "+runbookHold), nil
 }
 
 func checkBudget(context.Context, Deployment) ([]Finding, error) {

@@ -40,8 +40,7 @@ func TestWrittenCommandsExist(t *testing.T) {
 func words(line string) []string {
 	list := strings.Fields(line)
 	for i, w := range list {
-		w = strings.ReplaceAll(strings.Trim(w, `"`), "$LEAKED", "abc")
-		list[i] = w
+		list[i] = strings.NewReplacer("$LEAKED", "abc", "$BROKEN", "3").Replace(strings.Trim(w, `"`))
 	}
 	return list
 }

@@ -28,6 +28,7 @@ const maxParts = 100_000
 
 // replayed is a part of a replay, or the sum of all.
 type replayed struct {
+	Scope        string           `json:"scope"` // governance_agent: the token's own entities alone
 	Constitution string           `json:"constitution_hash"`
 	Judged       int64            `json:"judged"`
 	Broken       int64            `json:"broken"`
@@ -87,16 +88,16 @@ func (c replayCmd) body() ([]byte, error) {
 	}
 	document, err := os.ReadFile(c.File)
 	if err != nil {
-		return nil, advise(err, "the path of a constitution, or its SHA-256")
+		return nil, advise(err, "the path of a constitution, or its SHA-256; plant constitution show --document > next.json begins one")
 	}
 	if !jsontext.Value(document).IsValid() {
-		return nil, advise(fmt.Errorf("%s is not JSON", c.File), "a constitution, as plant's own in shared/domain/constitution")
+		return nil, advise(fmt.Errorf("%s is not JSON", c.File), "plant constitution show --document, for the form")
 	}
 	return json.Marshal(map[string]jsontext.Value{"document": document})
 }
 
 func (r *replayed) add(part replayed) {
-	r.Constitution = part.Constitution
+	r.Constitution, r.Scope = part.Constitution, part.Scope
 	r.Judged, r.Broken, r.Unsound = r.Judged+part.Judged, r.Broken+part.Broken, r.Unsound+part.Unsound
 	for rule, n := range part.ByRule {
 		r.ByRule[rule] += n
@@ -119,7 +120,11 @@ func (r *replayed) figures(a *app) func() {
 		for _, rule := range slices.Sorted(maps.Keys(r.ByRule)) {
 			fmt.Fprintf(a.stdout, "%8d break %s\n", r.ByRule[rule], rule)
 		}
-		fmt.Fprintf(a.stdout, "%d of %d living entities would break constitution %s.\n", r.Broken, r.Judged, r.Constitution)
+		of := "of"
+		if r.Scope == "governance_agent" {
+			of = "of your own governance agent's"
+		}
+		fmt.Fprintf(a.stdout, "%d %s %d living entities would break constitution %s.\n", r.Broken, of, r.Judged, r.Constitution)
 		if r.Unsound > 0 {
 			fmt.Fprintf(a.stdout, "%d could not be judged: their newest state is not the one that was signed. See plant doctor.\n", r.Unsound)
 		}

@@ -28,22 +28,16 @@ type doctorCmd struct {
 func (c doctorCmd) Run(a *app) error {
 	switch {
 	case c.RestoreTest:
-		return a.restoreTest(c.Backup)
+		return a.notLooked(a.restoreTest(c.Backup))
 	case c.Backup != "":
-		return advise(errors.New("--backup goes with --restore-test"), "plant doctor --restore-test --backup "+c.Backup)
+		return a.notLooked(advise(errors.New("--backup goes with --restore-test"), "plant doctor --restore-test --backup "+c.Backup))
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, doctorTimeout)
 	defer cancel()
 	d, done, err := a.deployment(ctx)
 	defer done()
 	if err != nil {
-		var h *hint
-		if errors.As(err, &h) {
-			fmt.Fprintf(a.stderr, "plant: %v\nTry: %s\n", err, h.try)
-		} else {
-			fmt.Fprintln(a.stderr, "plant:", err)
-		}
-		return exitCode(2)
+		return a.notLooked(orAdvise(err, "plant doctor --help"))
 	}
 	report := doctor.Examine(ctx, d)
 	if err := a.print(report, func() { a.printReport(report) }); err != nil {
@@ -53,6 +47,17 @@ func (c doctorCmd) Run(a *app) error {
 		return exitCode(code)
 	}
 	return nil
+}
+
+// notLooked makes of a failure the exit code that says so; what was looked at and told
+// stays as it is.
+func (a *app) notLooked(err error) error {
+	var told exitCode
+	if err == nil || errors.As(err, &told) {
+		return err
+	}
+	report(a.stderr, err)
+	return exitCode(2)
 }
 
 func (a *app) printReport(r doctor.Report) {

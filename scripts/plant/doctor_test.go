@@ -34,6 +34,9 @@ func testRestore(t *testing.T, s *running) {
 		require.Contains(t, r.stdout, "The backup is older than what was published")
 	}
 	alone := plant(t, s.env(), "doctor", "--backup", os.Args[0])
-	require.NotZero(t, alone.code)
+	require.Equal(t, 2, alone.code)
 	require.Contains(t, alone.stderr, "goes with --restore-test")
+	garbage := plant(t, s.env(), "doctor", "--restore-test", "--backup", os.Args[0])
+	require.Equal(t, 2, garbage.code)
+	require.Contains(t, garbage.stderr, "Try: a file of pg_dump --format=custom")
 }

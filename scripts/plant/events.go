@@ -145,7 +145,7 @@ func (c deadListCmd) Run(a *app) error {
 		}
 		slices.SortStableFunc(list, func(a, b deadLetter) int { return a.At.Compare(b.At) })
 		return a.print(map[string]any{"items": list}, func() {
-			fmt.Fprintf(a.stdout, "%d dead letters.\n", len(list))
+			fmt.Fprintf(a.stdout, "%s.\n", counted(len(list), "dead letter"))
 			for _, l := range list {
 				fmt.Fprintf(a.stdout, "  %s  %s  %s  %s\n      %s: %s\n", l.At.UTC().Format(time.RFC3339), orDash(l.EventID), orDash(l.Type), orDash(l.Subject), orDash(l.Consumer), l.Reason)
 			}
@@ -199,7 +199,7 @@ func (c deadReplayCmd) Run(a *app) error {
 			}
 		}
 		return a.print(map[string]any{"replayed": replayed, "kept": len(kept)}, func() {
-			fmt.Fprintf(a.stdout, "%d events published again, %d dead letters kept.\n", replayed, len(kept))
+			fmt.Fprintf(a.stdout, "%s published again, %s kept.\n", counted(replayed, "event"), counted(len(kept), "dead letter"))
 		})
 	})
 }

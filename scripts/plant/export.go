@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dlai-sd/plant/shared/bundle"
@@ -69,7 +70,7 @@ func (c exportCmd) Run(a *app) error {
 	}
 	var o ordered
 	if err := to.post(a.ctx, "/api/v1/audit/exports", "export", body, &o); err != nil {
-		return err
+		return c.early(err)
 	}
 	n, err := to.download(a.ctx, o.Bundle, c.Out)
 	if err != nil {
@@ -94,6 +95,15 @@ func (c exportCmd) scope(now time.Time) (bundle.Scope, error) {
 		return bundle.AgentAt(c.Agent, now), nil
 	}
 	return bundle.ParseScope(bundle.ScopeAgent + ":" + c.Agent + "@" + c.At)
+}
+
+// early says what to do about a date before the agent's birth.
+func (c exportCmd) early(err error) error {
+	var p *problem
+	if c.At != "" && errors.As(err, &p) && strings.Contains(p.Detail, "was not born yet") {
+		return advise(p, "a later --at; plant show "+c.Agent+" --history says since when it is there")
+	}
+	return err
 }
 
 func (c exportCmd) seen() (int64, error) {

@@ -65,6 +65,10 @@ func testExport(t *testing.T, s *running) {
 		require.Equal(t, 1, refused.code, bad)
 		require.Contains(t, refused.stderr, "Try:", bad)
 	}
+	early := plant(t, s.env(), "export", "--agent", agent, "--at", "2020-01-01", "--out", filepath.Join(dir, "no.zip"))
+	require.Equal(t, 1, early.code)
+	require.Contains(t, early.stderr, "was not born yet")
+	require.Contains(t, early.stderr, "Try: a later --at")
 	require.NoFileExists(t, filepath.Join(dir, "no.zip"))
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dlai-sd/plant/scripts/catalogues"
 	"github.com/dlai-sd/plant/shared/domain"
+	"github.com/dlai-sd/plant/shared/registry/api"
 )
 
 // jsonl writes a file of JSON Lines.
@@ -240,4 +241,14 @@ func TestBatches(t *testing.T) {
 		}
 		require.Equal(t, c.want, sizes)
 	}
+}
+
+// TestARefusalIsSaidOnce: what a detail says already is not said again.
+func TestARefusalIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	detail := `The body is refused at /nme: there is no field "nme" here that a caller may set.`
+	unknown := domain.Violation{Rule: "body.unknown_field", Field: "/nme", Message: `there is no field "nme" here that a caller may set`}
+	tags := domain.Violation{Rule: "FORM-TAGS", Field: "/tags/0", Message: "it is blank"}
+	require.Equal(t, detail, describe(api.Item{Detail: &detail, Violations: []domain.Violation{unknown}}))
+	require.Equal(t, detail+"; FORM-TAGS /tags/0: it is blank", describe(api.Item{Detail: &detail, Violations: []domain.Violation{unknown, tags}}))
 }

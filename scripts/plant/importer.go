@@ -258,10 +258,14 @@ func (m *importer) refuse(e *entry, why string) {
 	}
 }
 
+// describe says why an item was refused, each reason once: of a body that is not
+// understood the detail repeats the only violation.
 func describe(item api.Item) string {
 	text := *item.Detail
 	for _, v := range item.Violations {
-		text += fmt.Sprintf("; %s %s: %s", v.Rule, v.Field, v.Message)
+		if !strings.Contains(text, v.Message) {
+			text += fmt.Sprintf("; %s %s: %s", v.Rule, v.Field, v.Message)
+		}
 	}
 	return text
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,15 +30,31 @@ func (logStatusCmd) Run(a *app) error {
 		err = a.print(status, func() {
 			fmt.Fprintf(a.stdout, "origin      %s\nentries     %d, and %d amendments wait for their place\npublished   checkpoint %d, of %d entries\n",
 				status.Origin, status.Size, status.Waiting, status.Published, status.PublishedSize)
+			if status.ForkedTo != "" {
+				fmt.Fprintf(a.stdout, "forked to   %s\n", status.ForkedTo)
+			}
 			if !status.HeadsAt.IsZero() {
 				fmt.Fprintf(a.stdout, "heads       %s\n", status.HeadsAt.UTC().Format(time.RFC3339))
 			}
 		})
 		if err == nil && status.Halted != "" {
-			err = advise(fmt.Errorf("the log is stopped (%s): the database and the published checkpoints do not agree", status.Halted), remedy(status.Halted))
+			err = stopped(status)
 		}
 		return err
 	})
+}
+
+// stopped says that a log is stopped, and what to do.
+func stopped(s sequencer.Status) error {
+	if s.ForkedTo != "" {
+		return advise(fmt.Errorf("the log of %s is stopped (%s) and forked to %s", s.Origin, s.Halted, s.ForkedTo), startForked(s.ForkedTo))
+	}
+	return advise(fmt.Errorf("the log is stopped (%s): the database and the published checkpoints do not agree", s.Halted), remedy(s.Halted))
+}
+
+// startForked is how functions are started under the origin of a fork.
+func startForked(origin string) string {
+	return fmt.Sprintf("start the functions with PLANT_ORIGIN=%[1]s; locally: stop make run, then PLANT_ORIGIN=%[1]s make run, once", origin)
 }
 
 // remedy is what to try when the log is stopped.
@@ -74,6 +91,9 @@ func (c logForkCmd) Run(a *app) error {
 			return fmt.Errorf("root key: %w", err)
 		}
 		fork, err := s.Fork(ctx, root, c.Origin)
+		if errors.Is(err, sequencer.ErrOrigin) {
+			return advise(err, "plant log fork NEW-ORIGIN, one of which no log was ever published; plant log status says where this one stands")
+		}
 		if err != nil {
 			return advise(err, "plant log status")
 		}
@@ -83,8 +103,8 @@ func (c logForkCmd) Run(a *app) error {
 		}
 		return a.print(result, func() {
 			fmt.Fprintf(a.stdout, "The log of %s ends at its checkpoint of %d entries; those up to %d, which were published, are given up.\n"+
-				"Start the functions with PLANT_ORIGIN=%s: its first checkpoint, number %d, continues that one.\nTell your auditors both origins and why.\n",
-				fork.FromOrigin, fork.Good.Size, fork.Lost.Size, fork.Origin, fork.Number+1)
+				"Now %s. Its first checkpoint, number %d, continues that one.\nTell your auditors both origins and why.\n",
+				fork.FromOrigin, fork.Good.Size, fork.Lost.Size, startForked(fork.Origin), fork.Number+1)
 		})
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -106,7 +107,7 @@ func execute(ctx context.Context, args []string, stdout io.Writer, stderr *os.Fi
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "plant: %v\nTry: plant --help\n", err)
+		fmt.Fprintf(stderr, "plant: %v\nTry: %s --help\n", err, meant(err))
 		return 2
 	}
 	settings, err := loadSettings(ctx, c.Dir)
@@ -114,6 +115,20 @@ func execute(ctx context.Context, args []string, stdout io.Writer, stderr *os.Fi
 		err = command.Run(&app{ctx: ctx, stdout: stdout, stderr: stderr, dir: c.Dir, json: c.JSON, settings: settings})
 	}
 	return report(stderr, err)
+}
+
+// meant is the command that a line which was not understood began with.
+func meant(err error) string {
+	words := []string{"plant"}
+	var failed *kong.ParseError
+	if errors.As(err, &failed) {
+		for _, p := range failed.Context.Path {
+			if p.Command != nil {
+				words = append(words, p.Command.Name)
+			}
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // codeHeld is the exit code of what was not done because batch work is held.

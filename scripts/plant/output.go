@@ -26,6 +26,14 @@ func (a *app) print(result any, text func()) error {
 	return err
 }
 
+// counted is a number with its noun, whose plural has an s.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // noColor reports whether the user asked for plain output (no-color.org).
 func noColor() bool { return os.Getenv("NO_COLOR") != "" }
 

@@ -84,6 +84,15 @@ type lawProposeCmd struct {
 	Purpose string `help:"What it is for." required:""`
 }
 
+// Help is what kong prints below the flags.
+func (lawProposeCmd) Help() string {
+	return `Begin with the one in force: plant constitution show --document > next.json. A rule of your own has an id that begins with L1- or L2-, kinds (skill, job_role, team, agent, industry, or * for all), a text, a remediation and a check:
+
+{"id": "L2-SKILL-TAGGED", "kinds": ["skill"], "text": "A skill has a tag.", "remediation": "Give it one.", "check": {"field": "/tags", "min_items": 1}}
+
+A check names the field (/name, /external_id, /visibility, /governance_notes, /parent_id, /tags, /custom_attributes/…, and what only some kinds have: /description, /category, /seniority_level, /required_skills, /skill_id, /job_role_id, /industry_id, /team_id) and at least one of present (true), one_of (at most 200 texts), pattern (RE2, at most 500 bytes), min_length, max_length, min_items, max_items. All of it must hold. At most 300 rules and 64 KiB. Rules without a check are decided by code; of these only FORM-TAGS may be left out.`
+}
+
 // Run proposes a document.
 func (c lawProposeCmd) Run(a *app) error {
 	in := os.Stdin
@@ -155,6 +164,9 @@ func (c lawRollbackCmd) Run(a *app) error {
 	return c.send(a, "/"+url.PathEscape(c.ID)+"/rollback", map[string]any{"reasons": c.Reason})
 }
 
+// namedAt are the flags by which an approval names what its judge found.
+var namedAt = map[domain.Gate]string{domain.GateGenesis: " --broken N", domain.GateGuardian: " --left-out RULE …, where it leaves out any"} // a table that nobody changes
+
 // send writes about the constitution and prints what became of the proposal.
 func (d lawDryRun) send(a *app, rest string, body map[string]any) error {
 	to, err := a.connect()
@@ -170,9 +182,10 @@ func (d lawDryRun) send(a *app, rest string, body map[string]any) error {
 		path += "?validate_only=true"
 	}
 	var out struct {
-		ID      string `json:"id"`
-		Status  string `json:"status"`
-		InForce string `json:"in_force"`
+		ID        string                `json:"id"`
+		Status    domain.Status         `json:"status"`
+		InForce   string                `json:"in_force"`
+		Decisions []domain.GateDecision `json:"decisions"`
 	}
 	var answer jsontext.Value
 	if err := to.post(a.ctx, path, uuid.NewString(), text, &answer); err != nil {
@@ -189,6 +202,14 @@ func (d lawDryRun) send(a *app, rest string, body map[string]any) error {
 		return nil
 	}
 	fmt.Fprintf(a.stdout, "%s is %s.\n", out.ID, out.Status)
+	switch out.Status {
+	case domain.Proposed:
+		for _, gate := range (domain.Proposal{Decisions: out.Decisions}).Waits() {
+			fmt.Fprintf(a.stdout, "Still to judge: plant constitution judge %s %s approve%s\n", out.ID, gate, namedAt[gate])
+		}
+	case domain.Approved:
+		fmt.Fprintf(a.stdout, "Every gate has approved it. A governor puts it in force: plant constitution enact %s\n", out.ID)
+	}
 	if out.InForce != "" {
 		fmt.Fprintf(a.stdout, "In force: %s\n", out.InForce)
 	}

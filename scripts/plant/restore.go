@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 const restoreTimeout = time.Hour
 
 // restoreTest proves that a backup can be restored, and says what comes out. The exit
-// code is 0 where it is whole, 1 where something was found.
+// code is 0 where it is whole, 1 where something was found, 2 where none could be restored.
 func (a *app) restoreTest(backup string) error {
 	ctx, cancel := context.WithTimeout(a.ctx, restoreTimeout)
 	defer cancel()
@@ -36,6 +37,9 @@ func (a *app) restoreTest(backup string) error {
 	}
 	o.Fetcher = parts.Fetcher{Dir: dir, Report: parts.Progress(a.stderr, noColor())}
 	r, err := restore.Test(ctx, o)
+	if errors.Is(err, restore.ErrNoBackup) {
+		return advise(err, "a file of pg_dump --format=custom")
+	}
 	if err != nil {
 		return advise(err, "plant doctor")
 	}

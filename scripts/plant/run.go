@@ -17,6 +17,8 @@ type runCmd struct {
 	Cache     string `help:"Folder of the downloaded parts." env:"PLANT_CACHE" type:"path"`
 	Postgres  int    `help:"Major version of the embedded PostgreSQL." default:"18" enum:"16,18"`
 
+	Origin string `help:"The origin that the log was forked to (plant log fork); it stays that of the data folder." env:"PLANT_ORIGIN"`
+
 	DatabaseURL string `help:"An administrator's address of a real PostgreSQL database to use instead." env:"DATABASE_URL"`
 	RedisURL    string `help:"The address of a real Redis to use instead." env:"REDIS_URL"`
 }
@@ -96,7 +98,7 @@ Three commands to try, in another terminal:
 
   bin/plant show bread --record --out /tmp/bread
 
-`, url, took.Round(100*time.Millisecond), here, demoName, demoAgent, strings.TrimSpace(token), elsewhere)
+%[8]s`, url, took.Round(100*time.Millisecond), here, demoName, demoAgent, strings.TrimSpace(token), elsewhere, s.warning())
 }
 
 // nearby is a folder's path from where we are, if it is below.

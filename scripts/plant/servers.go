@@ -85,7 +85,7 @@ func (s *stack) postgresFolder() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(dir + "\n" + s.app.settings.Origin))
+	sum := sha256.Sum256([]byte(dir + "\n" + s.origins[0])) // a fork moves no cluster
 	folder := filepath.Join("/var/lib/plant", hex.EncodeToString(sum[:6]))
 	if err := os.MkdirAll(folder, 0o755); err != nil { // #nosec -- PostgreSQL's user must enter it
 		return "", err

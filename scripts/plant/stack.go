@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/dlai-sd/plant/migrations"
@@ -21,7 +17,6 @@ import (
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/keys"
-	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/store"
 )
@@ -56,6 +51,7 @@ type stack struct {
 	ports   map[string]*port.Held // by function
 	targets map[string]string     // their base URLs
 
+	origins   []string          // of the log: as it began, and those that it was forked to since
 	passwords map[string]string // of the database's roles
 	keyring   map[domain.KeyUse]string
 	secrets   *secrets.Server
@@ -106,6 +102,7 @@ func (s *stack) start(ctx context.Context) error {
 		{"Secret Manager", s.startSecrets},
 		{"Pub/Sub", s.startPubSub},
 		{"schema", s.migrate},
+		{"log", s.followFork},
 		{"keys", s.ensureKeys},
 		{"catalogue", s.seed},
 		{"functions", s.startFunctions},
@@ -151,33 +148,6 @@ func (s *stack) stop(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// readOrigin keeps the log's origin in the data folder: records name it for
-// ever, so it is drawn once.
-func (s *stack) readOrigin(context.Context) error {
-	file := filepath.Join(s.app.dir, "origin")
-	b, err := os.ReadFile(file) // #nosec -- in the user's own folder
-	if errors.Is(err, os.ErrNotExist) {
-		drawn := make([]byte, 4)
-		if _, err := rand.Read(drawn); err != nil {
-			return err
-		}
-		b = []byte("plant.local/" + hex.EncodeToString(drawn))
-		err = os.WriteFile(file, append(b, '\n'), 0o600)
-	}
-	if err != nil {
-		return err
-	}
-	origin := strings.TrimSpace(string(b))
-	if err := ledger.CheckOrigin(origin); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	s.app.settings = settings{
-		Token: s.app.settings.Token, ModelDir: s.app.settings.ModelDir, Origin: origin, Project: localProject, TokenIssuer: localIssuer, TokenAudience: localAudience,
-		CheckpointDir: s.app.dir,
-	}
-	return nil
 }
 
 func (s *stack) startSecrets(context.Context) error {

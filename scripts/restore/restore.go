@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -35,6 +36,26 @@ const (
 	// A checkpoint may be published while the backup is made; then it is made again.
 	attempts = 3
 )
+
+// ErrNoBackup says that a file is no backup that can be restored.
+var ErrNoBackup = errors.New("not a backup of pg_dump --format=custom")
+
+// archive is how the files of pg_dump --format=custom begin.
+const archive = "PGDMP"
+
+// check reports whether a file begins as a backup does.
+func check(file string) error {
+	f, err := os.Open(file) // #nosec -- the operator named it
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	head := make([]byte, len(archive))
+	if _, err := io.ReadFull(f, head); err != nil || string(head) != archive {
+		return fmt.Errorf("%s: %w", file, ErrNoBackup)
+	}
+	return nil
+}
 
 // Options say what is backed up and where it is restored.
 type Options struct {
@@ -73,6 +94,11 @@ func (r Report) Behind() bool { return r.Log.Halted == sequencer.ReasonRolledBac
 
 // Test restores a backup and judges it. Everything it makes is gone afterwards.
 func Test(ctx context.Context, o Options) (r Report, failed error) {
+	if o.Backup != "" {
+		if err := check(o.Backup); err != nil {
+			return r, err
+		}
+	}
 	dir, err := ephemeral.NewDir(ctx)
 	if err != nil {
 		return r, err

@@ -143,7 +143,12 @@ func TestNoBackup(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)
 	d.opts.Backup = filepath.Join(t.TempDir(), "garbage.dump")
-	require.NoError(t, os.WriteFile(d.opts.Backup, []byte("garbage"), 0o600))
+	for _, garbage := range []string{"", "PG", "-- SQL in plain text"} {
+		require.NoError(t, os.WriteFile(d.opts.Backup, []byte(garbage), 0o600))
+		_, err := restore.Test(t.Context(), d.opts)
+		require.ErrorIs(t, err, restore.ErrNoBackup)
+	}
+	require.NoError(t, os.WriteFile(d.opts.Backup, []byte("PGDMP, and then it breaks off"), 0o600))
 	_, err := restore.Test(t.Context(), d.opts)
 	require.ErrorContains(t, err, "pg_restore")
 	d.opts.Backup += ".absent"

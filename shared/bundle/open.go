@@ -72,7 +72,7 @@ func closing(file io.Closer, err error) error {
 func NewZip(r io.ReaderAt, size int64) (fs.FS, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return nil, &NotBundleError{File: "zip", Detail: "not a zip", Err: err}
+		return nil, &NotBundleError{File: "zip", Detail: "it is no zip file, or not a whole one"}
 	}
 	if len(z.File) > maxFiles {
 		return nil, &NotBundleError{File: "zip", Detail: "too many files"}

@@ -166,6 +166,20 @@ func TestScriptAgreesOnOurs(t *testing.T) {
 	s.run()
 }
 
+// TestScriptSaysWhatFails in a sentence, as the first verifier does.
+func TestScriptSaysWhatFails(t *testing.T) {
+	t.Parallel()
+	s := scriptCases{t: t, dir: t.TempDir()}
+	b := sampleBundles()[0]
+	s.add("elsewhere", b.fsys, b.options)
+	out, err := exec.CommandContext(t.Context(), python(t), "verify.py", s.cases[0].Bundle, "--trust", s.cases[0].Trust, "--origin", "elsewhere").Output()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, 1, exit.ExitCode())
+	require.Contains(t, string(out), "FAILED: origin_wrong in manifest.json")
+	require.NotContains(t, string(out), "{")
+}
+
 // TestScriptReadsJSONAlike: canonical form and refusals are those of the vectors.
 func TestScriptReadsJSONAlike(t *testing.T) {
 	t.Parallel()

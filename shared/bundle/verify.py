@@ -1028,6 +1028,16 @@ def offence(reason, file, at=None, entity=""):
     return out
 
 
+def told(offender):
+    """An offender as a sentence in ASCII: the reason, and what it was found at."""
+    text = "%(reason)s in %(file)s" % offender
+    if "log_index" in offender:
+        text += ", log index %d" % offender["log_index"]
+    if "entity_id" in offender:
+        text += ", entity " + offender["entity_id"]
+    return ascii(text)[1:-1]
+
+
 class Incomplete(Exception):
     pass
 
@@ -1483,7 +1493,7 @@ def main():
         print(json.dumps({"passed": not any(verdicts.values()), "verdicts": verdicts}, indent=2))
     else:
         for name, offender in verdicts.items():
-            print("%-13s %s" % (name, "passed" if offender is None else "FAILED: " + ascii(offender)))
+            print("%-13s %s" % (name, "passed" if offender is None else "FAILED: " + told(offender)))
         print("All four verdicts pass. The rules themselves are not judged here." if not any(verdicts.values()) else "Try: ask for the bundle again, and keep both if it fails again")
     return 1 if any(verdicts.values()) else 0
 

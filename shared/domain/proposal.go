@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -145,9 +146,9 @@ func (c Decided) Apply(e Entity) (Entity, error) {
 	case !ok:
 		return Entity{}, Refuse(CodeMalformed, "there is no %s at the gate %s", d.Verdict, d.Gate)
 	case e.Governed.Status != from:
-		return Entity{}, Refuse(CodeIllegalMove, "the proposal is %s", e.Governed.Status)
+		return Entity{}, Refuse(CodeIllegalMove, "%s", p.stands(e.Governed.Status))
 	case slices.ContainsFunc(p.Decisions, func(other GateDecision) bool { return other.Gate == d.Gate && d.Gate != GateGovernor }):
-		return Entity{}, Refuse(CodeIllegalMove, "the gate %s has judged", d.Gate)
+		return Entity{}, Refuse(CodeIllegalMove, "the gate %s has judged; %s", d.Gate, p.stands(e.Governed.Status))
 	case p.had(d.By):
 		return Entity{}, ruleViolated(RuleFourEyes, "", "who proposed or judged it does not decide again")
 	}
@@ -168,6 +169,33 @@ func (c Decided) Apply(e Entity) (Entity, error) {
 	p.Decisions = append(slices.Clone(p.Decisions), d)
 	e.Facts = p
 	return e, nil
+}
+
+// Waits lists the gates that have not judged the proposal, in their order.
+func (p Proposal) Waits() []Gate {
+	return slices.DeleteFunc(Gates(), func(g Gate) bool {
+		return slices.ContainsFunc(p.Decisions, func(d GateDecision) bool { return d.Gate == g })
+	})
+}
+
+// stands says what became of a proposal so far, and what is next.
+func (p Proposal) stands(s Status) string {
+	switch s {
+	case Proposed:
+		names := make([]string, 0, len(Gates()))
+		for _, g := range p.Waits() {
+			names = append(names, string(g))
+		}
+		return "the proposal waits for the judgement of: " + strings.Join(names, ", ")
+	case Approved:
+		return "every gate has approved the proposal: a governor may enact it"
+	case Active:
+		return "the proposal was enacted; a governor may roll it back"
+	case KeyRetired:
+		return "the proposal was rolled back: what it replaced was put in force again, and it is proposed anew or not at all"
+	default:
+		return fmt.Sprintf("the proposal is %s", s)
+	}
 }
 
 // move is what a decision makes of the proposal's status.

@@ -26,7 +26,7 @@ func Permanent(err error) error {
 	return permanent{err}
 }
 
-func (p permanent) Error() string { return "permanent: " + p.cause.Error() }
+func (p permanent) Error() string { return p.cause.Error() }
 func (p permanent) Unwrap() error { return p.cause }
 
 // IsPermanent reports whether an error was marked with Permanent.

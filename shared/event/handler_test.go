@@ -211,7 +211,7 @@ func TestDeadLetter(t *testing.T) {
 		}
 	}
 	letter := reasons[sample().ID]
-	require.Equal(t, `permanent: embed: no model "…"`, letter["reason"])
+	require.Equal(t, `embed: no model "…"`, letter["reason"])
 	require.Equal(t, "embed", letter["consumer"])
 	require.Equal(t, "projects/p/subscriptions/embed", letter["subscription"])
 	require.Equal(t, "2", letter["deliveryattempt"])

@@ -59,12 +59,9 @@ func (v *Evolution) Propose(ctx context.Context, req Request, document []byte, p
 		return Written{}, v.noted(ctx, req, "", "propose", err)
 	}
 	w, err := v.write(ctx, req, Proposer, func(req Request) (plan, *store.LawStep, error) {
-		law, err := domain.ReadConstitution(document)
+		law, err := ReadProposed(document)
 		if err != nil {
-			return plan{}, nil, &domain.Error{Code: domain.CodeRuleViolated, Detail: "this build cannot judge by the document", Err: err, Violations: []domain.Violation{{
-				Rule: domain.RuleProposal, Field: "/document", Message: wrongWith(err),
-				Remediation: "Correct the document, or deploy a build that can judge by it first.",
-			}}}
+			return plan{}, nil, err
 		}
 		id, err := domain.NewID()
 		if err != nil {
@@ -79,6 +76,19 @@ func (v *Evolution) Propose(ctx context.Context, req Request, document []byte, p
 		return plan{after: e, change: domain.ChangeProposed}, &store.LawStep{Proposes: &law}, nil
 	})
 	return w, v.noted(ctx, req, "", "propose", err)
+}
+
+// ReadProposed reads a document that somebody brings; domain.CodeRuleViolated, with what
+// is wrong in our words, where this build cannot judge by it.
+func ReadProposed(document []byte) (domain.Constitution, error) {
+	law, err := domain.ReadConstitution(document)
+	if err == nil {
+		return law, nil
+	}
+	return law, &domain.Error{Code: domain.CodeRuleViolated, Detail: "this build cannot judge by the document", Err: err, Violations: []domain.Violation{{
+		Rule: domain.RuleProposal, Field: "/document", Message: wrongWith(err),
+		Remediation: "Correct the document, or deploy a build that can judge by it first.",
+	}}}
 }
 
 // wrongWith says what is wrong with a document, in our words.

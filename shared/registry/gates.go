@@ -24,12 +24,20 @@ func (v *Evolution) evidence(ctx context.Context, j Judgement, law, proposed dom
 		leftOut := proposed.Against(law).LeftOut
 		if j.LeftOut == nil || !domain.SameRules(j.LeftOut, leftOut) {
 			return domain.GateEvidence{}, domain.GateRefused(domain.RuleGateGuardian, "/evidence/left_out",
-				"these are not the rules that the proposal leaves out: "+strings.Join(leftOut, ", "),
+				leavesOut(leftOut),
 				"Read the proposal, and name every rule of the one in force that is not in it; an empty list if there is none.")
 		}
 		return domain.GateEvidence{LeftOut: leftOut}, nil
 	}
 	return domain.GateEvidence{}, domain.Refuse(domain.CodeMalformed, "there is no gate %q", j.Gate)
+}
+
+// leavesOut says what a proposal leaves out, to a judge who said otherwise.
+func leavesOut(rules []string) string {
+	if len(rules) == 0 {
+		return "the proposal leaves out no rule of the one in force"
+	}
+	return "these are not the rules that the proposal leaves out: " + strings.Join(rules, ", ")
 }
 
 func (v *Evolution) breaks(ctx context.Context, j Judgement, proposed domain.Constitution) (domain.GateEvidence, error) {

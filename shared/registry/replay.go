@@ -13,6 +13,7 @@ import (
 // Replayed is a part of a replay: what was judged since the one before, and where the
 // next begins. The parts' figures add up to those of the whole.
 type Replayed struct {
+	Owner   string           // whose entities were judged; "": everybody's
 	Judged  int64            // living entities whose newest signed state was judged
 	Broken  int64            // of them, those that break a rule
 	Unsound int64            // that could not be judged: their newest state is not the one that was signed
@@ -80,7 +81,7 @@ func (c *Certifier) Broken(ctx context.Context, law domain.Constitution) (broken
 }
 
 func replay(ctx context.Context, db *store.DB, owner string, law domain.Constitution, after domain.ID, limit int, until time.Time) (Replayed, error) {
-	out := Replayed{ByRule: map[string]int64{}, Items: []Breaking{}}
+	out := Replayed{Owner: owner, ByRule: map[string]int64{}, Items: []Breaking{}}
 	for {
 		list, err := db.LivingBehind(ctx, owner, owner, after, replayChunk)
 		if err != nil {

@@ -48,8 +48,12 @@ func (s *Sequencer) acrossFork(ctx context.Context, out outside, own int64, halt
 // under another one, from the last published checkpoint that the database agrees
 // with, and records it for the sequencer of the new origin, whose first run begins
 // with it. The log must be stopped because the database was rolled back or differs:
-// a log that can go on is not forked. The functions are stopped meanwhile.
+// a log that can go on is not forked. The functions are stopped meanwhile. An origin
+// that cannot be a new one is refused with ErrOrigin.
 func (s *Sequencer) Fork(ctx context.Context, root keys.Key, origin string) (translog.Fork, error) {
+	if err := s.isNew(ctx, origin); err != nil {
+		return translog.Fork{}, err
+	}
 	state, err := s.DB.LogState(ctx)
 	if err != nil {
 		return translog.Fork{}, fmt.Errorf("look at the log: %w", err)
@@ -81,6 +85,28 @@ func (s *Sequencer) Fork(ctx context.Context, root keys.Key, origin string) (tra
 		return said, fmt.Errorf("sign the fork: %w", err)
 	}
 	return said, s.DB.AddFork(ctx, store.Fork{Origin: origin, Statement: statement, Signature: signature})
+}
+
+// ErrOrigin says that a log cannot begin anew under an origin.
+var ErrOrigin = errors.New("no origin to begin anew under")
+
+// isNew reports whether an origin can be that of a log which begins anew.
+func (s *Sequencer) isNew(ctx context.Context, origin string) error {
+	if origin == s.Origin {
+		return fmt.Errorf("%w: %s is the present origin of this log", ErrOrigin, origin)
+	}
+	if err := ledger.CheckOrigin(origin); err != nil {
+		return fmt.Errorf("%w: %w", ErrOrigin, err)
+	}
+	_, err := s.DB.ForkTo(ctx, origin)
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w: a log was forked to %s already", ErrOrigin, origin)
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	default:
+		return fmt.Errorf("read the fork: %w", err)
+	}
 }
 
 // lastGood is the newest published checkpoint that the database knows and agrees
@@ -117,6 +143,9 @@ type Status struct {
 	Published     int64     `json:"published"`      // number of the newest published checkpoint
 	PublishedSize int64     `json:"published_size"` // entries that it covers
 	Halted        Reason    `json:"halted,omitzero"`
+	// ForkedTo is the origin under which a stopped log goes on: a root said so, and
+	// functions that are started with it are not stopped.
+	ForkedTo string `json:"forked_to,omitzero"`
 }
 
 // Status compares the database with what is published, and changes nothing.
@@ -132,9 +161,28 @@ func (s *Sequencer) Status(ctx context.Context) (Status, error) {
 	out, err := s.inspect(ctx, state)
 	status.Published, status.PublishedSize = out.number, out.Size
 	if h := Halted(err); h != nil {
-		status.Halted, err = h.Reason, nil
+		status.Halted = h.Reason
+		status.ForkedTo, err = s.goesOn(ctx, state)
 	}
 	return status, err
+}
+
+// goesOn returns the origin to which this log was forked, if it can go on there.
+func (s *Sequencer) goesOn(ctx context.Context, state store.LogState) (string, error) {
+	f, err := s.DB.ForkFrom(ctx, s.Origin)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the fork: %w", err)
+	}
+	next := s.Config
+	next.Origin = f.Origin
+	_, err = New(next).inspect(ctx, state)
+	if Halted(err) != nil {
+		return "", nil
+	}
+	return f.Origin, err
 }
 
 // newest reads the newest published checkpoint; number 0 if there is none and the

@@ -118,6 +118,11 @@ func TestRestoredBackup(t *testing.T) {
 	require.Equal(t, lost, fork.Lost)
 	require.EqualValues(t, 3, fork.Number)
 
+	status, err = old.operator(t).Status(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, newOrigin, status.ForkedTo, "where it goes on")
+	require.Equal(t, sequencer.ReasonRolledBack, status.Halted)
+
 	// The old origin stays stopped; the new one goes on, once.
 	_, err = s.Run(t.Context())
 	require.NotNil(t, sequencer.Halted(err))
@@ -174,8 +179,16 @@ func TestForkIsNoWayAround(t *testing.T) {
 	require.NoError(t, err)
 	_, err = old.origin(t, "test.example/by-no-root").Run(t.Context())
 	require.Equal(t, sequencer.ReasonFork, sequencer.Halted(err).Reason)
-	_, err = old.operator(t).Fork(t.Context(), old.rootKey(t), "Not An Origin")
-	require.Error(t, err)
+	status, err := old.operator(t).Status(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, status.ForkedTo, "a fork by no root leads nowhere")
+	for origin, says := range map[string]string{
+		"Not An Origin": "", harness.Origin: "is the present origin", "test.example/by-no-root": "forked to test.example/by-no-root already",
+	} {
+		_, err = old.operator(t).Fork(t.Context(), old.rootKey(t), origin)
+		require.ErrorIs(t, err, sequencer.ErrOrigin)
+		require.ErrorContains(t, err, says)
+	}
 
 	_, err = old.operator(t).Fork(t.Context(), old.rootKey(t), newOrigin)
 	require.NoError(t, err)

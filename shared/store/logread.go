@@ -172,6 +172,20 @@ func (db *DB) ForkTo(ctx context.Context, origin string) (Fork, error) {
 	return f, err
 }
 
+// ForkFrom returns the newest fork by which a log of this origin ended; ErrNotFound
+// if none did.
+func (db *DB) ForkFrom(ctx context.Context, origin string) (Fork, error) {
+	var b pgx.Batch
+	var f Fork
+	var statement string
+	b.Queue(`SELECT origin, statement, signature FROM public.log_fork WHERE statement::jsonb ->> 'from_origin' = $1
+		ORDER BY statement::jsonb ->> 'recorded_at' DESC LIMIT 1`, origin).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&f.Origin, &statement, &f.Signature) })
+	err := db.send(ctx, &b)
+	f.Statement = []byte(statement)
+	return f, err
+}
+
 // LoggedFork is a fork's statement at its place in the log.
 type LoggedFork struct {
 	LogIndex int64

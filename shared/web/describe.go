@@ -86,12 +86,16 @@ func plain(err error) (string, bool) {
 }
 
 // ourPart is what a wrapping error says before its cause, as fmt.Errorf("…: %w")
-// makes it; of any other its type.
+// makes it. What fmt.Errorf("%w: …") adds behind may be a value: it is left out. Of
+// any other it is the type.
 func ourPart(err, cause error) string {
 	if before, ok := strings.CutSuffix(err.Error(), cause.Error()); ok {
 		return before
 	}
-	return fmt.Sprintf("%T: ", err)
+	if kind := fmt.Sprintf("%T", err); kind != "*fmt.wrapError" {
+		return kind + ": "
+	}
+	return ""
 }
 
 func withCause(text string, cause error, left int) string {

@@ -173,7 +173,7 @@ func TestDescribe(t *testing.T) {
 		"read head: closed":                     fmt.Errorf("read head: %w", errors.New("closed")),
 		"a: b: SQLSTATE 22P02":                  fmt.Errorf("a: %w", fmt.Errorf("b: %w", sqlError{})),
 		"a: *web_test.foreign":                  fmt.Errorf("a: %w", &foreign{}),
-		"*fmt.wrapError: closed":                fmt.Errorf("%w at "+marker, errors.New("closed")),
+		"read: closed":                          fmt.Errorf("read: %w", fmt.Errorf("%w at "+marker, errors.New("closed"))),
 		"closed; SQLSTATE 22P02":                errors.Join(errors.New("closed"), sqlError{}),
 		"connect: dial tcp: connection refused": fmt.Errorf("connect: %w", timeout),
 		"not_found":                             domain.Refuse(domain.CodeNotFound, "%s", marker),
