@@ -86,3 +86,40 @@ func TestAnAttackChoosesAnotherValue(t *testing.T) {
 		}
 	}
 }
+
+// TestHeadsAreAttackedWhereTheyCount: what stands behind the newest heads record, and
+// the salts of tenants that do, it says nothing of.
+func TestHeadsAreAttackedWhereTheyCount(t *testing.T) {
+	t.Parallel()
+	g := newTestGround(t)
+	for _, sql := range []string{ // a record of the keyring's first key alone, and salts for all
+		`DELETE FROM heads WHERE log_index > (SELECT min(log_index) FROM heads)`, `UPDATE heads SET log_index = 1`,
+		`INSERT INTO tenant_salt (governance_agent_id, salt) VALUES ('cirrus', sha256('x'))`,
+	} {
+		_, err := g.conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	tables := []string{"log_entry", "tenant_salt"}
+	require.NoError(t, g.save(t.Context(), tables))
+	attacks := map[string]string{
+		"an entity counted for another tenant": `SELECT string_agg(log_index::text, ' ') FROM log_entry WHERE governance_agent_id = 'mallory'`,
+		"a tenant's salt":                      `SELECT string_agg(s.governance_agent_id, ' ') FROM saved.tenant_salt s JOIN tenant_salt n USING (governance_agent_id) WHERE s.salt <> n.salt`,
+		"a tenant's salt gone":                 `SELECT string_agg(s.governance_agent_id, ' ') FROM saved.tenant_salt s LEFT JOIN tenant_salt n USING (governance_agent_id) WHERE n.salt IS NULL`,
+	}
+	random := rand.New(rand.NewPCG(3, 4)) // #nosec G404 -- a test
+	for _, a := range onEntries() {
+		look, here := attacks[a.Name]
+		for range 5 {
+			if !here {
+				continue
+			}
+			changed, err := g.onLog(t.Context(), a, random, Victim{})
+			require.NoError(t, err, a.Name)
+			require.True(t, changed, a.Name)
+			var hit string
+			require.NoError(t, g.conn.QueryRow(t.Context(), look).Scan(&hit), a.Name)
+			require.Contains(t, []string{"0", "keyring"}, hit, a.Name)
+			require.NoError(t, g.restore(t.Context(), tables))
+		}
+	}
+}

@@ -18,6 +18,7 @@ type Options struct {
 	Count    int // instances of every kind of attack
 	Seed     uint64
 	Progress func(done, total int) // or nil
+	Say      func(what string)     // hears what is begun; or nil
 }
 
 // Row is what became of one kind of attack.
@@ -82,12 +83,14 @@ func Run(ctx context.Context, s Source, o Options) (Result, error) {
 		d.result.Rows = append(d.result.Rows, Row{Attack: a})
 	}
 	d.most = o.Count * len(d.result.Rows)
+	d.say("Judging the whole database before any attack.")
 	if err := d.withCopy(ctx, func(g *ground) error { return g.inOrder(ctx) }); err != nil {
 		return d.result, err
 	}
 	if err := d.entities(ctx, len(OnEntities())); err != nil {
 		return d.result, err
 	}
+	d.say("Attacking the log, the heads, the keys and what is published.")
 	return d.result, d.log(ctx, d.result.Rows[len(OnEntities()):])
 }
 
@@ -151,6 +154,7 @@ func (d *drill) random(instance uint64) *rand.Rand {
 func (d *drill) entities(ctx context.Context, kinds int) error {
 	for still := 0; still < idle; {
 		before := d.tried()
+		d.say(fmt.Sprintf("Attacking the entities of copy %d.", d.copies))
 		err := d.withCopy(ctx, func(g *ground) error { return d.round(ctx, g, d.result.Rows[:kinds]) })
 		if err != nil {
 			return err
@@ -163,6 +167,12 @@ func (d *drill) entities(ctx context.Context, kinds int) error {
 		}
 	}
 	return nil
+}
+
+func (d *drill) say(what string) {
+	if d.Say != nil {
+		d.Say(what)
+	}
 }
 
 func (d *drill) tried() (n int) {
