@@ -20,7 +20,7 @@ type drillCmd struct {
 	Clean        int    `help:"Records in bundles that nobody attacks, at least: none may be a false alarm." default:"10000"`
 	Seed         uint64 `help:"Repeat a drill's random choices; its keys and ids are new in each."`
 	On           string `help:"What to attack: bundles, databases, or all." enum:"all,bundles,databases" default:"all"`
-	FromDatabase bool   `help:"Attack copies of this deployment's database (PLANT_AUDITOR_DATABASE_URL) instead of a synthetic one. It is only read."`
+	FromDatabase bool   `help:"Attack copies of this deployment's database (PLANT_AUDITOR_DATABASE_URL) instead of a synthetic one, and no bundles. It is only read."`
 	Cache        string `help:"Folder of the downloaded parts." env:"PLANT_CACHE" type:"path"`
 	Postgres     int    `help:"Major version of the PostgreSQL that the copies live in." default:"18" enum:"16,18"`
 }
@@ -41,6 +41,10 @@ func (c drillCmd) Run(a *app) error {
 	if c.Count < 1 || c.Clean < 0 {
 		return advise(errors.New("--count is at least 1, --clean at least 0"), "plant drill --count 20 --clean 10000")
 	}
+	if c.FromDatabase && c.On == "bundles" {
+		fmt.Fprintln(a.stderr, "plant: --from-database attacks databases, and --on bundles leaves them out\nTry: plant drill --from-database")
+		return exitCode(2)
+	}
 	if c.Seed == 0 {
 		c.Seed = uint64(time.Now().UnixNano()) // #nosec G115 -- any number will do
 	}
@@ -50,7 +54,7 @@ func (c drillCmd) Run(a *app) error {
 			return orAdvise(err, "plant drill --on bundles --count 1")
 		}
 	}
-	if c.On != "bundles" || c.FromDatabase {
+	if c.On != "bundles" {
 		if err := c.databases(a, &done); err != nil {
 			return orAdvise(err, "plant drill --on databases --count 1")
 		}
@@ -61,14 +65,47 @@ func (c drillCmd) Run(a *app) error {
 	}
 	if !done.Passed {
 		return advise(errors.New("the drill failed: an attack was not found, or what nobody attacked was"),
-			fmt.Sprintf("plant drill --seed %d, and the lines NOT FOUND and FALSE ALARM", c.Seed))
+			c.again()+", and the lines NOT FOUND and FALSE ALARM")
 	}
 	return nil
 }
 
-// counter is a bar that is drawn at the first step.
+// again is the command line that repeats this drill.
+func (c drillCmd) again() string {
+	line := fmt.Sprintf("plant drill --count %d", c.Count)
+	if c.On != "databases" && !c.FromDatabase {
+		line += fmt.Sprintf(" --clean %d", c.Clean)
+	}
+	if c.On != "all" {
+		line += " --on " + c.On
+	}
+	if c.FromDatabase {
+		line += " --from-database"
+	}
+	return fmt.Sprintf("%s --seed %d", line, c.Seed)
+}
+
+// say tells of a step; on a terminal over what is left of a bar, which is drawn again.
+func (a *app) say(what string) {
+	if a.terminal() {
+		what = fmt.Sprintf("\r%-79s", what)
+	}
+	fmt.Fprintln(a.stderr, what)
+}
+
+// counter is a bar that is drawn at the first step; where there is no terminal, a line
+// for every tenth.
 func (a *app) counter(what string) func(done, total int) {
 	var bar *progressbar.ProgressBar
+	said := 0
+	if !a.terminal() {
+		return func(done, total int) {
+			if tenth := 10 * done / max(total, 1); tenth > said {
+				said = tenth
+				fmt.Fprintf(a.stderr, "%d of %d %s\n", done, total, what)
+			}
+		}
+	}
 	return func(done, total int) {
 		if bar == nil {
 			bar = a.bar(total, what)
@@ -83,6 +120,7 @@ func (c drillCmd) bundles(a *app, done *drilled) error {
 		o.Script = 0
 		fmt.Fprintln(a.stderr, "No python3 here: verify.py is not compared.")
 	}
+	fmt.Fprintf(a.stderr, "Making keys, and bundles with %d records that nobody attacks.\n", c.Clean)
 	r, err := drill.Run(a.ctx, o)
 	if err != nil {
 		return err
@@ -94,12 +132,15 @@ func (c drillCmd) bundles(a *app, done *drilled) error {
 }
 
 func (c drillCmd) databases(a *app, done *drilled) (failed error) {
+	fmt.Fprintln(a.stderr, "Making a PostgreSQL for what is attacked, and the database in it.")
 	source, stop, err := c.ground(a)
 	if err != nil {
 		return err
 	}
 	defer func() { failed = errors.Join(failed, stop()) }()
-	r, err := tamper.Run(a.ctx, source, tamper.Options{Count: c.Count, Seed: c.Seed, Progress: a.counter("attacks on databases")})
+	r, err := tamper.Run(a.ctx, source, tamper.Options{
+		Count: c.Count, Seed: c.Seed, Progress: a.counter("attacks on databases"), Say: a.say,
+	})
 	var disorder *tamper.NotInOrderError
 	switch {
 	case errors.As(err, &disorder):

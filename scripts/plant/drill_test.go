@@ -23,6 +23,19 @@ func kindsThere(lines []table.Line) (n int) {
 	return n
 }
 
+// TestFailedDrillIsRepeated by what it says to try.
+func TestFailedDrillIsRepeated(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]drillCmd{
+		"plant drill --count 3 --clean 7 --seed 9":              {Count: 3, Clean: 7, Seed: 9, On: "all"},
+		"plant drill --count 3 --clean 7 --on bundles --seed 9": {Count: 3, Clean: 7, Seed: 9, On: "bundles"},
+		"plant drill --count 3 --on databases --seed 9":         {Count: 3, Clean: 7, Seed: 9, On: "databases"},
+		"plant drill --count 3 --from-database --seed 9":        {Count: 3, Clean: 7, Seed: 9, On: "all", FromDatabase: true},
+	} {
+		require.Equal(t, want, c.again())
+	}
+}
+
 // testDrillOurs attacks copies of a database that others write to meanwhile.
 func testDrillOurs(t *testing.T, s *running) {
 	settings, err := loadSettings(t.Context(), s.dir)
@@ -70,6 +83,12 @@ func TestDrillWithoutAStack(t *testing.T) {
 	require.Contains(t, r.stdout, "SHOULD FIND IT")
 	require.Regexp(t, `a name  +audit: row_differs +audit: row_differs +1 of 1`, r.stdout)
 	require.Contains(t, r.stdout, " 0 not found; ")
+	require.Contains(t, r.stderr, "Judging the whole database before any attack.")
+	require.Regexp(t, `\n[0-9]+ of [0-9]+ attacks on databases\n`, r.stderr, "progress where there is no terminal")
+	neither := plant(t, environment(), "drill", "--from-database", "--on", "bundles")
+	require.Equal(t, 2, neither.code)
+	require.Empty(t, neither.stdout)
+	require.Contains(t, neither.stderr, "Try: plant drill --from-database\n")
 	for _, args := range [][]string{{"--count", "0"}, {"--clean=-1"}} {
 		require.Equal(t, 1, plant(t, environment(), append([]string{"drill"}, args...)...).code)
 	}

@@ -37,10 +37,15 @@ func counted(n int, noun string) string {
 // noColor reports whether the user asked for plain output (no-color.org).
 func noColor() bool { return os.Getenv("NO_COLOR") != "" }
 
+// terminal reports whether somebody watches stderr.
+func (a *app) terminal() bool {
+	return term.IsTerminal(int(a.stderr.Fd())) // #nosec -- a file descriptor
+}
+
 // bar is a progress bar on a terminal, and nothing elsewhere.
 func (a *app) bar(total int, what string) *progressbar.ProgressBar {
 	var out io.Writer = io.Discard
-	if term.IsTerminal(int(a.stderr.Fd())) { // #nosec -- a file descriptor
+	if a.terminal() {
 		out = a.stderr
 	}
 	bar := progressbar.NewOptions(total,

@@ -25,7 +25,7 @@ func (a *Auditor) Laws(ctx context.Context) ([]store.Finding, error) {
 	for i, e := range list {
 		expected, is := "the founding constitution", founding(e)
 		if i > 0 {
-			expected, is = "what the amendment that enacted says", enacts(e)
+			expected, is = "what the amendment that enacted says, in the place of what was in force then", enacts(e) && e.Under == list[i-1].Sum && !again(list[:i], e)
 		}
 		if is && e.N == int64(i) {
 			continue
@@ -44,6 +44,11 @@ func (a *Auditor) Laws(ctx context.Context) ([]store.Finding, error) {
 
 func founding(e store.SignedEnactment) bool {
 	return e.Proposal == "" && slices.ContainsFunc(domain.Constitutions(), func(c domain.Constitution) bool { return c.Sum() == e.Sum })
+}
+
+// again reports whether an amendment enacts that did before: it does so once.
+func again(before []store.SignedEnactment, e store.SignedEnactment) bool {
+	return slices.ContainsFunc(before, func(b store.SignedEnactment) bool { return b.Proposal == e.Proposal && b.Seq == e.Seq })
 }
 
 func enacts(e store.SignedEnactment) bool {

@@ -71,6 +71,8 @@ type SignedEnactment struct {
 	Enactment
 	Change string // of the amendment; "" where there is none
 	State  []byte // after it
+
+	Under [32]byte // the constitution that it was recorded under
 }
 
 // EnactmentsAsSigned returns every enactment, oldest first, and behind them amendments
@@ -81,18 +83,19 @@ func (db *DB) EnactmentsAsSigned(ctx context.Context) ([]SignedEnactment, error)
 	asTenant(&b, "")
 	var list []SignedEnactment
 	b.Queue(`SELECT coalesce(n.n, -1), coalesce(n.sha256, ''), coalesce(n.entity_id, a.entity_id)::text, coalesce(n.seq, a.seq, 0),
-			coalesce(a.change, ''), coalesce(o.state, '')
-		FROM public.enactment n FULL JOIN (SELECT entity_id, seq, change FROM public.amendment
+			coalesce(a.change, ''), coalesce(o.state, ''), coalesce(a.constitution, '')
+		FROM public.enactment n FULL JOIN (SELECT entity_id, seq, change, constitution FROM public.amendment
 			WHERE entity_id IN (SELECT id FROM public.entity WHERE entity_type = 'constitution') AND change = 'enacted') a USING (entity_id, seq)
 		LEFT JOIN public.opening o ON o.entity_id = a.entity_id AND o.seq = a.seq
 		ORDER BY n.n NULLS LAST`).Query(func(rows pgx.Rows) error {
 		var err error
 		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (SignedEnactment, error) {
 			var e SignedEnactment
-			var sum []byte
+			var sum, under []byte
 			var proposal *string
 			var state string
-			err := row.Scan(&e.N, &sum, &proposal, &e.Seq, &e.Change, &state)
+			err := row.Scan(&e.N, &sum, &proposal, &e.Seq, &e.Change, &state, &under)
+			copy(e.Under[:], under)
 			copy(e.Sum[:], sum)
 			if proposal != nil {
 				e.Proposal = domain.ID(*proposal)

@@ -37,7 +37,7 @@ func TestCopyIsWhatTheAuditorReads(t *testing.T) {
 	published, err := checkpoints.NewFolder(t.TempDir())
 	require.NoError(t, err)
 	place := deploy.Place{As: from.As, Secrets: from.Secrets, Keys: from.Keys, Origin: harness.Origin, Published: published}
-	require.NoError(t, deploy.Populate(t.Context(), place, 20))
+	require.NoError(t, deploy.Populate(t.Context(), place, 44))
 	copied, err := checkpoints.NewFolder(t.TempDir())
 	require.NoError(t, err)
 
@@ -61,6 +61,24 @@ func TestCopyIsWhatTheAuditorReads(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, n, m)
 	require.Equal(t, note, same)
+}
+
+// TestPopulationHasLived: what a drill attacks has what a registry of years has.
+func TestPopulationHasLived(t *testing.T) {
+	t.Parallel()
+	d := harness.New(t)
+	published, err := checkpoints.NewFolder(t.TempDir())
+	require.NoError(t, err)
+	place := deploy.Place{As: d.As, Secrets: d.Secrets, Keys: d.Keys, Origin: harness.Origin, Published: published}
+	require.NoError(t, deploy.Populate(t.Context(), place, 44))
+	require.Equal(t, "active aligned, archived aligned, certified aligned, certified requires_review, deprecated aligned, draft aligned, "+
+		"draft requires_review, retired aligned, under_review aligned, under_review drifted",
+		query[string](t, d.URL, `SELECT string_agg(DISTINCT status || ' ' || amendment_alignment, ', ') FROM entity`))
+	require.Equal(t, "assigned certified created decertified drifted embedded enacted evolved introduced judged moved proposed reaffirmed rejected",
+		query[string](t, d.URL, `SELECT string_agg(DISTINCT change, ' ' ORDER BY change) FROM amendment`))
+	require.Equal(t, 3, query[int](t, d.URL, `SELECT count(*) FROM enactment`))
+	require.Positive(t, query[int](t, d.URL, `SELECT count(*) FROM log_entry WHERE log_index > (SELECT max(log_index) FROM heads)`), "not counted yet")
+	require.Zero(t, query[int](t, d.URL, `SELECT count(*) FROM log_pending`))
 }
 
 func TestCopyRefusesAnotherSchema(t *testing.T) {

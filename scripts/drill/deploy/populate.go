@@ -32,7 +32,9 @@ type Place struct {
 
 // Populate writes a registry of two tenants with so many skills, half of which have
 // evolved, roles, teams and agents that rest on them, and vectors; it logs all of it
-// and publishes a checkpoint. It leaves no connection open.
+// and publishes a checkpoint. Then it lives: things are certified, withdrawn, marked
+// and archived, a constitution is enacted and rolled back, and a tenant joins whom no
+// heads record counts yet. It leaves no connection open.
 func Populate(ctx context.Context, p Place, skills int) error {
 	operator, err := p.open(ctx, "plant_operator")
 	if err != nil {
@@ -44,20 +46,53 @@ func Populate(ctx context.Context, p Place, skills int) error {
 		return err
 	}
 	defer writer.Close()
+	var tenants []tenant
 	for _, owner := range []string{"acme", "borealis"} {
-		who := auth.Principal{ID: uuid.NewString(), GovernanceAgent: owner, Name: "drill", Authorities: []domain.Authority{domain.Author}}
-		err := operator.AddPrincipal(ctx, store.Principal{ID: who.ID, GovernanceAgent: owner, Name: who.Name, Authorities: who.Authorities})
+		t, err := p.tenant(ctx, operator, service, owner)
 		if err != nil {
-			return fmt.Errorf("add a principal: %w", err)
+			return err
 		}
-		if err := (tenant{service, who}).write(ctx, skills/2); err != nil {
+		if t.skills, err = t.write(ctx, skills/2); err != nil {
 			return fmt.Errorf("write the registry of %s: %w", owner, err)
 		}
+		tenants = append(tenants, t)
 	}
 	if err := p.embed(ctx); err != nil {
 		return fmt.Errorf("embed: %w", err)
 	}
-	return p.publish(ctx)
+	if err := publish(ctx, p, (*sequencer.Sequencer).Seal); err != nil {
+		return err
+	}
+	if err := p.live(ctx, operator, tenants); err != nil {
+		return fmt.Errorf("let the registry live: %w", err)
+	}
+	if err := publish(ctx, p, (*sequencer.Sequencer).Seal); err != nil {
+		return err
+	}
+	newcomer, err := p.tenant(ctx, operator, service, "cirrus")
+	if err != nil {
+		return err
+	}
+	if _, err := newcomer.made(ctx, domain.KindSkill, plainSkills(3)...); err != nil {
+		return fmt.Errorf("write the registry of a newcomer: %w", err)
+	}
+	return publish(ctx, p, (*sequencer.Sequencer).Run)
+}
+
+// tenant is a governance agent with one author.
+func (p Place) tenant(ctx context.Context, operator *store.DB, service *registry.Service, owner string) (tenant, error) {
+	who, err := somebody(ctx, operator, store.Principal{GovernanceAgent: owner, Authorities: []domain.Authority{domain.Author}})
+	return tenant{service: service, who: who}, err
+}
+
+// somebody is a new principal.
+func somebody(ctx context.Context, operator *store.DB, p store.Principal) (auth.Principal, error) {
+	p.ID = uuid.NewString()
+	p.Name = "drill " + p.ID
+	if err := operator.AddPrincipal(ctx, p); err != nil {
+		return auth.Principal{}, fmt.Errorf("add a principal: %w", err)
+	}
+	return auth.Principal{ID: p.ID, GovernanceAgent: p.GovernanceAgent, Name: p.Name, Authorities: p.Authorities, Platform: p.Platform}, nil
 }
 
 func (p Place) open(ctx context.Context, role string) (*store.DB, error) {
@@ -68,12 +103,17 @@ func (p Place) hold(use domain.KeyUse) *keys.Holder {
 	return p.Secrets.Hold(keys.Pinned(p.Keys[use]), time.Now)
 }
 
+// config is that of a function's registry, which signs with the key of a use.
+func (p Place) config(db *store.DB, use domain.KeyUse) registry.Config {
+	return registry.Config{DB: db, Keys: p.hold(use), Origin: p.Origin, Log: slog.New(slog.DiscardHandler)}
+}
+
 func (p Place) service(ctx context.Context, role string) (*store.DB, *registry.Service, error) {
 	db, err := p.open(ctx, role)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := registry.New(registry.Config{DB: db, Keys: p.hold(domain.UseAmendment), Origin: p.Origin, Log: slog.New(slog.DiscardHandler)})
+	s, err := registry.New(p.config(db, domain.UseAmendment))
 	if err != nil {
 		db.Close()
 	}
@@ -90,33 +130,44 @@ func (p Place) Sealer(ctx context.Context) (ledger.Sealer, error) {
 type tenant struct {
 	service *registry.Service
 	who     auth.Principal
+	skills  []domain.ID
 }
 
-func (t tenant) write(ctx context.Context, skills int) error {
-	list := make([]registry.Candidate, skills)
+func plainSkills(n int) []registry.Candidate {
+	list := make([]registry.Candidate, n)
 	for i := range list {
 		list[i].Facts = domain.Skill{Name: fmt.Sprint("Skill ", i), Description: "Does it.", Category: "technical"}
 	}
-	ids, err := t.made(ctx, domain.KindSkill, list...)
+	return list
+}
+
+// write returns the ids of the skills, in the order of their numbers.
+func (t tenant) write(ctx context.Context, skills int) ([]domain.ID, error) {
+	ids, err := t.made(ctx, domain.KindSkill, plainSkills(skills)...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	industry, err := t.made(ctx, domain.KindIndustry, registry.Candidate{Facts: domain.Industry{Name: "Gardening"}})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i := range max(2, skills/10) {
 		if err := t.crew(ctx, i, ids, industry[0]); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for i, id := range ids[:len(ids)/2] {
 		next := domain.Evolve{Facts: domain.Skill{Name: fmt.Sprint("Skill ", i), Description: "Does it better.", Category: "technical"}}
-		if _, err := t.service.Amend(ctx, t.request(), id, ledger.Hash{}, next); err != nil {
-			return err
+		if err := t.change(ctx, id, next); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return ids, nil
+}
+
+func (t tenant) change(ctx context.Context, id domain.ID, c domain.Change) error {
+	_, err := t.service.Amend(ctx, asks(t.who), id, ledger.Hash{}, c)
+	return err
 }
 
 // crew makes a role that requires two skills, an agent in it and that agent's team.
@@ -137,12 +188,13 @@ func (t tenant) crew(ctx context.Context, i int, skills []domain.ID, industry do
 	return err
 }
 
-func (t tenant) request() registry.Request {
-	return registry.Request{Who: t.who, Route: "drill", Key: uuid.NewString(), BodyHash: sha256.Sum256(nil)}
+// asks is a new request of somebody.
+func asks(who auth.Principal) registry.Request {
+	return registry.Request{Who: who, Route: "drill", Key: uuid.NewString(), BodyHash: sha256.Sum256(nil)}
 }
 
 func (t tenant) made(ctx context.Context, kind domain.Kind, list ...registry.Candidate) (ids []domain.ID, err error) {
-	batch, err := t.service.CreateAll(ctx, t.request(), kind, list)
+	batch, err := t.service.CreateAll(ctx, asks(t.who), kind, list)
 	if err != nil {
 		return nil, err
 	}
@@ -193,8 +245,9 @@ func invented(e domain.Entity) store.Vector {
 	return v
 }
 
-// publish logs what waits, with a heads record, and publishes the checkpoint.
-func (p Place) publish(ctx context.Context) error {
+// publish logs what waits and publishes the checkpoint: by Seal with a heads record, by
+// Run without one, where the last is young.
+func publish[T any](ctx context.Context, p Place, how func(*sequencer.Sequencer, context.Context) (T, error)) error {
 	db, err := p.open(ctx, "plant_auditor")
 	if err != nil {
 		return err
@@ -203,7 +256,7 @@ func (p Place) publish(ctx context.Context) error {
 	s := sequencer.New(sequencer.Config{
 		DB: db, Store: p.Published, Origin: p.Origin, Checkpoint: p.hold(domain.UseCheckpoint), Heads: p.hold(domain.UseHeads),
 	})
-	if _, err = s.Seal(ctx); err != nil {
+	if _, err = how(s, ctx); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	return nil

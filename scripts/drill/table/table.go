@@ -37,14 +37,30 @@ func Add(list []string, finder string) []string {
 	return slices.Insert(list, at, finder)
 }
 
-// Print writes the table, and below it whatever was not found.
+// grouped puts the lines of a group together, where its first one is.
+func grouped(lines []Line) []Line {
+	first := map[string]int{}
+	for i, l := range lines {
+		if _, known := first[l.heading()]; !known {
+			first[l.heading()] = i
+		}
+	}
+	sorted := slices.Clone(lines)
+	slices.SortStableFunc(sorted, func(a, b Line) int { return first[a.heading()] - first[b.heading()] })
+	return sorted
+}
+
+func (l Line) heading() string { return l.On + ": " + l.Group }
+
+// Print writes the table, each group under one heading, and below it whatever was not
+// found.
 func Print(w io.Writer, lines []Line) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "ATTACK\tSHOULD FIND IT\tDID\tFOUND\tVERIFY.PY\n")
 	heading := ""
-	for _, l := range lines {
-		if h := l.On + ": " + l.Group; h != heading {
+	for _, l := range grouped(lines) {
+		if h := l.heading(); h != heading {
 			heading = h
 			fmt.Fprintf(b, "%s\t\t\t\t\n", strings.ToUpper(h))
 		}

@@ -29,7 +29,7 @@ type Attack struct {
 	Reasons     []ledger.Reason // one of which it must say
 	Fits        func(Victim) bool
 	SQL         []string // with the words of Victim.Statements in braces
-	Touches     []string // tables that are put back afterwards; of an attack on the log
+	Touches     []string // of an attack on the log: the tables that it changes, which are put back afterwards
 
 	// Seals changes what the victim's next version says, and whose deployment, rules and
 	// clock sign it. Nothing is signed if it is nil.
@@ -121,10 +121,11 @@ func onRows() []Attack {
 	return []Attack{
 		differs("a name", nil, `UPDATE entity SET name = 'Forged {text}', name_key = 'forged {text}'`+row),
 		differs("a name's key alone", nil, `UPDATE entity SET name_key = '{text}'`+row),
-		differs("a status", nil, `UPDATE entity SET status = 'deprecated'`+row),
+		differs("a status", nil, `UPDATE entity SET status = CASE status WHEN 'deprecated' THEN 'active' ELSE 'deprecated' END`+row),
 		differs("a status and its reason", nil, `UPDATE entity SET status_reason = '{text}'`+row),
 		differs("a certification", nil, `UPDATE entity SET genesis_certification = '{"certification_id":"{text}"}'`+row),
-		differs("an alignment", nil, `UPDATE entity SET amendment_alignment = 'requires_review'`+row),
+		differs("an alignment", nil,
+			`UPDATE entity SET amendment_alignment = CASE amendment_alignment WHEN 'aligned' THEN 'requires_review' ELSE 'aligned' END`+row),
 		differs("an owner", nil, `UPDATE entity SET governance_agent_id = 'mallory-{text}'`+row),
 		differs("visibility", nil, `UPDATE entity SET visibility = CASE visibility WHEN 'public' THEN 'private' ELSE 'public' END`+row),
 		differs("tags", nil, `UPDATE entity SET tags = tags || ARRAY['{text}']`+row),
@@ -137,7 +138,7 @@ func onRows() []Attack {
 		differs("a version", nil, `UPDATE entity SET version = version + 1`+row),
 		differs("rules", nil, `UPDATE entity SET constitution_hash = '{hash}'`+row),
 		differs("archived by hand", nil, `UPDATE entity SET deleted_at = now(), status = 'archived'`+row),
-		differs("a certified drift", nil, `UPDATE entity SET drift_detector = '{"drifted":false}'`+row),
+		differs("a certified drift", nil, `UPDATE entity SET drift_detector = '{"drifted":false,"by":"{text}"}'`+row),
 		differs("a column of the kind", ofSkill, `UPDATE skill SET category = CASE category WHEN 'soft_skill' THEN 'technical' ELSE 'soft_skill' END`+row),
 		differs("a description", ofSkill, `UPDATE skill SET description = '{text}'`+row),
 		differs("an owner in the kind's row", ofSkill, `UPDATE skill SET governance_agent_id = 'mallory-{text}'`+row),
@@ -219,13 +220,14 @@ func onSignatures() []Attack {
 		record("an author's column", reasons(audit.ReasonColumnsDiffer), nil, `UPDATE amendment SET author = 'mallory/{text}'`+atSeq),
 		record("a time's column", reasons(audit.ReasonColumnsDiffer), nil, `UPDATE amendment SET recorded_at = recorded_at - interval '1 hour'`+atSeq),
 		record("a key's column", reasons(audit.ReasonColumnsDiffer), nil, `UPDATE amendment SET key_id = '{text}'`+atSeq),
-		record("a change's column", reasons(audit.ReasonColumnsDiffer), nil, `UPDATE amendment SET change = 'reaffirmed'`+atSeq),
+		record("a change's column", reasons(audit.ReasonColumnsDiffer), nil,
+			`UPDATE amendment SET change = CASE change WHEN 'reaffirmed' THEN 'evolved' ELSE 'reaffirmed' END`+atSeq),
 		record("a stored hash", reasons(ledger.ReasonHashMismatch), nil, `UPDATE amendment SET hash = '{hash}'`+atSeq),
 		record("a bit of a signature", unsigned, direct,
 			`UPDATE amendment SET signature = set_byte(signature, {byte}, get_byte(signature, {byte}) # {bit})`+atDirect),
 		record("a signature cut short", unsigned, direct, `UPDATE amendment SET signature = substr(signature, 1, {byte})`+atDirect),
 		record("another batch's signature", reasons(ledger.ReasonSignatureInvalid), direct,
-			`UPDATE amendment SET signature = (SELECT signature FROM signature_batch LIMIT 1)`+atDirect),
+			`UPDATE amendment SET signature = b.signature FROM (SELECT signature FROM signature_batch LIMIT 1) b`+atDirect),
 		record("a batch's path", reasons(ledger.ReasonBatchPathInvalid, ledger.ReasonBatchMalformed), batched,
 			`UPDATE amendment SET batch_path = set_byte(batch_path, {small}, get_byte(batch_path, {small}) # {bit})`+atBatched),
 		record("a batch's path cut short", reasons(ledger.ReasonBatchPathInvalid), batched,
@@ -248,7 +250,8 @@ func onVectorsAndPlaces() []Attack {
 		vector("a vector's hash", audit.ReasonVectorDiffers, `UPDATE embedding SET vector_sha256 = '{hash}'`+whole),
 		vector("its text's hash", audit.ReasonVectorDiffers, `UPDATE embedding SET text_sha256 = '{hash}'`+whole),
 		vector("another's vector, with its hash", audit.ReasonVectorDiffers,
-			`UPDATE embedding SET (vector, vector_sha256) = (SELECT vector, vector_sha256 FROM embedding WHERE entity_id = '{other}')`+whole),
+			`UPDATE embedding v SET (vector, vector_sha256) = (o.vector, o.vector_sha256) FROM embedding o, entity e WHERE v.entity_id = '{id}'
+				AND e.id = v.entity_id AND v.model_id = e.embedding ->> 'model_id' AND o.entity_id = '{other}' AND o.model_id = v.model_id`),
 		vector("a vector's owner", audit.ReasonVectorDiffers, `UPDATE embedding SET governance_agent_id = 'mallory-{text}'`+whole),
 		vector("a vector removed", audit.ReasonVectorMissing, `DELETE FROM embedding`+whole),
 		place("an entry's owner", reasons(audit.ReasonLogMismatch), `UPDATE log_entry SET governance_agent_id = 'mallory-{text}'`+atSeq),

@@ -17,9 +17,9 @@ import (
 // Everything behind a random place, which is behind the keys' introductions, never was:
 // what an older backup looks like. What evolved since keeps its row.
 var rollBack = []string{
-	`CREATE TEMP TABLE cut ON COMMIT DROP AS SELECT greatest(16, floor({share} * ` + covered + `))::bigint AS size`,
-	`DELETE FROM audit_export`,
-	`DELETE FROM checkpoint`,
+	`CREATE TEMP TABLE cut ON COMMIT DROP AS SELECT greatest(16, floor({share} * ` + covered + `))::bigint AS size WHERE ` + covered + ` > 16`,
+	`DELETE FROM audit_export WHERE EXISTS (SELECT FROM cut)`,
+	`DELETE FROM checkpoint WHERE EXISTS (SELECT FROM cut)`,
 	`DELETE FROM heads WHERE log_index >= (SELECT size FROM cut)`,
 	`DELETE FROM opening o USING log_entry l, cut WHERE l.entity_id = o.entity_id AND l.seq = o.seq AND l.log_index >= cut.size`,
 	`DELETE FROM amendment a USING log_entry l, cut WHERE l.entity_id = a.entity_id AND l.seq = a.seq AND l.log_index >= cut.size`,
@@ -39,14 +39,21 @@ const filler = `INSERT INTO log_entry (log_index, shared, hash)
 // onWhole are the attacks of somebody who has the database and knows the format: the
 // tiles fit the entries afterwards, and only what was published outside does not.
 func onWhole() []Attack {
+	const rebuilt, restored = "tiles that fit the entries", "older backups"
 	whole := func(group, name string, reason sequencer.Reason, touches []string, sql ...string) Attack {
+		r := reasons(ledger.Reason(reason))
+		switch {
+		case group == restored: // a backup may be older than the key that signed what is published
+			r = append(r, ledger.Reason(sequencer.ReasonUntrusted))
+		case reason == sequencer.ReasonRolledBack: // what is not published yet may make up for what is gone
+			r = append(r, ledger.Reason(sequencer.ReasonDiverged))
+		}
 		return Attack{
-			Group: group, Name: name, By: BySequencer, Reasons: reasons(ledger.Reason(reason)), SQL: sql, Rebuilds: true,
+			Group: group, Name: name, By: BySequencer, Reasons: r, SQL: sql, Rebuilds: true,
 			Touches: append([]string{"log_entry", "log_tile"}, touches...),
 		}
 	}
 	all := []string{"audit_export", "checkpoint", "heads", "opening", "amendment", "entity"}
-	const rebuilt, restored = "tiles that fit the entries", "older backups"
 	return []Attack{
 		whole(restored, "restored", sequencer.ReasonRolledBack, all, rollBack...),
 		whole(restored, "restored, and gone on with", sequencer.ReasonDiverged, all, append(rollBack[:len(rollBack):len(rollBack)], filler)...),
@@ -63,7 +70,7 @@ func onWhole() []Attack {
 		whole(rebuilt, "a tenant's entries removed", sequencer.ReasonRolledBack, nil, aTenantsEntriesGone, moveUp, moved),
 		whole(rebuilt, "an entity without a trace", sequencer.ReasonDiverged, []string{"opening", "amendment", "entity"},
 			`CREATE TEMP TABLE gone ON COMMIT DROP AS SELECT entity_id AS id FROM log_entry
-				WHERE governance_agent_id <> 'keyring' ORDER BY md5(entity_id || '{text}') LIMIT 1`,
+				WHERE governance_agent_id <> 'keyring' AND log_index < `+covered+` ORDER BY md5(entity_id || '{text}') LIMIT 1`,
 			`DELETE FROM opening USING gone WHERE entity_id = gone.id`, `DELETE FROM amendment USING gone WHERE entity_id = gone.id`,
 			`DELETE FROM entity e USING gone WHERE e.id = gone.id`, `DELETE FROM log_entry USING gone WHERE entity_id = gone.id`, moveUp, moved, filler),
 	}
@@ -83,7 +90,8 @@ func onCheckpointKey() []Attack {
 	}
 	return []Attack{
 		of("a forger's, his key in the place of ours", audit.ReasonRowDiffers, []string{"signing_key"},
-			fmt.Sprintf(`UPDATE signing_key SET spki = '%s', key_id = '%s' WHERE use = 'checkpoint'`, key, id)),
+			fmt.Sprintf(`UPDATE signing_key SET spki = '%s', key_id = '%s'
+				WHERE id = (SELECT id FROM signing_key WHERE use = 'checkpoint' ORDER BY id DESC LIMIT 1)`, key, id)),
 		of("a forger's, his key beside ours", audit.ReasonHistoryMissing, []string{"signing_key", "entity"},
 			`CREATE TEMP TABLE forger ON COMMIT DROP AS SELECT gen_random_uuid() AS id`,
 			`INSERT INTO entity (id, entity_type, governance_agent_id, created_at, updated_at, status, visibility, version, version_hash, etag_hash, constitution_hash)

@@ -102,26 +102,73 @@ func (g *ground) close(ctx context.Context) error {
 	return errors.Join(err, g.drop())
 }
 
-// attack makes an attack in one transaction and reports whether it changed anything.
-// What is signed is signed by captured.
-func (g *ground) attack(ctx context.Context, a Attack, r *rand.Rand, v Victim, captured *ledger.Sealer) (changed bool, err error) {
+// attack makes an attack in one transaction. What is signed is signed by captured.
+// Whether anything is another than before, which PostgreSQL's count of updated rows
+// does not say, differs does; where nothing is, there was no attack.
+func (g *ground) attack(ctx context.Context, a Attack, r *rand.Rand, v Victim, captured *ledger.Sealer, differs func(pgx.Tx) (bool, error)) (changed bool, err error) {
 	err = pgx.BeginFunc(ctx, g.conn, func(tx pgx.Tx) error {
 		if a.Seals != nil {
-			changed = true
 			if err := g.seal(ctx, tx, a, r, v, *captured); err != nil {
 				return err
 			}
 		}
 		for _, sql := range a.Statements(r, v) {
-			tag, err := tx.Exec(ctx, sql)
-			if err != nil {
+			if _, err := tx.Exec(ctx, sql); err != nil {
 				return fmt.Errorf("%s: %w", sql, err)
 			}
-			changed = changed || tag.RowsAffected() > 0
+		}
+		var err error
+		if changed, err = differs(tx); err != nil {
+			return fmt.Errorf("look at what changed: %w", err)
 		}
 		return nil
 	})
 	return changed, err
+}
+
+// everything is a sum of all that is kept of an entity.
+const everything = `
+SELECT md5(coalesce(string_agg(t.said, E'\n' ORDER BY t.said), '')) FROM (
+	SELECT 'entity ' || e::text AS said FROM entity e WHERE id = $1
+	UNION ALL SELECT 'skill ' || k::text FROM skill k WHERE id = $1
+	UNION ALL SELECT 'job_role ' || k::text FROM job_role k WHERE id = $1
+	UNION ALL SELECT 'job_role_skill ' || k::text FROM job_role_skill k WHERE job_role_id = $1
+	UNION ALL SELECT 'team ' || k::text FROM team k WHERE id = $1
+	UNION ALL SELECT 'agent ' || k::text FROM agent k WHERE id = $1
+	UNION ALL SELECT 'industry ' || k::text FROM industry k WHERE id = $1
+	UNION ALL SELECT 'amendment ' || a::text FROM amendment a WHERE entity_id = $1
+	UNION ALL SELECT 'opening ' || o::text FROM opening o WHERE entity_id = $1
+	UNION ALL SELECT 'embedding ' || v::text FROM embedding v WHERE entity_id = $1
+	UNION ALL SELECT 'log_entry ' || l::text FROM log_entry l WHERE entity_id = $1
+	UNION ALL SELECT 'log_pending ' || l::text FROM log_pending l WHERE entity_id = $1
+) t`
+
+// onEntity attacks what is kept of one entity.
+func (g *ground) onEntity(ctx context.Context, a Attack, r *rand.Rand, v Victim, captured *ledger.Sealer) (changed bool, err error) {
+	var before string
+	if err := g.conn.QueryRow(ctx, everything, v.ID).Scan(&before); err != nil {
+		return false, fmt.Errorf("look at a victim: %w", err)
+	}
+	return g.attack(ctx, a, r, v, captured, func(tx pgx.Tx) (bool, error) {
+		var after string
+		err := tx.QueryRow(ctx, everything, v.ID).Scan(&after)
+		return before != after, err
+	})
+}
+
+// onLog attacks what is nobody's alone. What it touches was saved.
+func (g *ground) onLog(ctx context.Context, a Attack, r *rand.Rand, v Victim) (changed bool, err error) {
+	return g.attack(ctx, a, r, v, nil, func(tx pgx.Tx) (bool, error) {
+		for _, t := range a.Touches {
+			var differs bool
+			err := tx.QueryRow(ctx, fmt.Sprintf(`SELECT (SELECT count(*) FROM public.%[1]s) <> (SELECT count(*) FROM saved.%[1]s)
+				OR EXISTS (TABLE public.%[1]s EXCEPT TABLE saved.%[1]s)`, t)).Scan(&differs)
+			if err != nil || differs {
+				return differs, err
+			}
+		}
+		return false, nil
+	})
 }
 
 // victims are logged entities of five kinds, whole. Whose things are put in their

@@ -1,6 +1,7 @@
 package tamper
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -62,12 +63,13 @@ func (d *drill) logOn(ctx context.Context, g *ground, rows []Row, next <-chan in
 	for i := range next {
 		for n := range d.Count {
 			random := d.random(1<<32 | uint64(i)<<20 | uint64(n)) // #nosec G115 -- small numbers
-			changed, err := g.attack(ctx, rows[i].Attack, random, Victim{Published: covers.Size}, nil)
+			changed, err := g.onLog(ctx, rows[i].Attack, random, Victim{Published: covers.Size})
 			if err == nil && changed && rows[i].Rebuilds {
 				err = g.rebuild(ctx)
 			}
 			if rows[i].Publishes != nil {
-				g.shelf.Published, changed = rows[i].Publishes(random, original), true
+				g.shelf.Published = rows[i].Publishes(random, original)
+				changed = changed || g.shelf.N != original.N || !bytes.Equal(g.shelf.Note, original.Note)
 			}
 			if err == nil && changed {
 				err = d.judgeLog(ctx, g, &rows[i])

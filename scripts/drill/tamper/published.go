@@ -32,6 +32,13 @@ func publishedIn(ctx context.Context, s checkpoints.Store) (Published, error) {
 	return Published{n, note}, err
 }
 
+// foreign reports whether what is published is of another log than the copy's: of one
+// that was just forked it is of the log before. What is none is for the sequencer to say.
+func (g *ground) foreign() bool {
+	c, err := translog.ReadCheckpoint(g.shelf.Note)
+	return err == nil && c.Origin != g.auditor.Origin
+}
+
 // shelf is where one checkpoint is published.
 type shelf struct{ Published }
 
@@ -79,9 +86,13 @@ func onPublished() []Attack {
 	return []Attack{
 		published("lost", sequencer.ReasonLost, func(*rand.Rand, Published) Published { return Published{} }),
 		published("the newest lost", sequencer.ReasonLost, func(_ *rand.Rand, p Published) Published { return Published{p.N - 1, p.Note} }),
-		published("another log's", sequencer.ReasonOrigin, func(r *rand.Rand, p Published) Published {
-			return Published{p.N + 1, forged(r, p, func(c *translog.Checkpoint) { c.Origin = fmt.Sprintf("mallory.example/%x", r.Uint32()) })}
-		}),
+		{
+			Group: "published checkpoints", Name: "another log's", By: BySequencer,
+			Reasons: reasons(ledger.Reason(sequencer.ReasonOrigin), ledger.Reason(sequencer.ReasonFork)), // of a log that was forked once, not that fork
+			Publishes: func(r *rand.Rand, p Published) Published {
+				return Published{p.N + 1, forged(r, p, func(c *translog.Checkpoint) { c.Origin = fmt.Sprintf("mallory.example/%x", r.Uint32()) })}
+			},
+		},
 		published("a following one, forged", sequencer.ReasonUntrusted, func(r *rand.Rand, p Published) Published {
 			return Published{p.N + 1 + r.Int64N(9), forged(r, p, keep)}
 		}),

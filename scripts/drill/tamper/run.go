@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/dlai-sd/plant/shared/store"
@@ -17,6 +18,7 @@ type Options struct {
 	Count    int // instances of every kind of attack
 	Seed     uint64
 	Progress func(done, total int) // or nil
+	Say      func(what string)     // hears what is begun; or nil
 }
 
 // Row is what became of one kind of attack.
@@ -66,7 +68,11 @@ type NotInOrderError struct{ Findings []string }
 
 // Error counts the findings and names the first.
 func (e *NotInOrderError) Error() string {
-	return fmt.Sprintf("the database is not in order before any attack: %d findings, the first: %s", len(e.Findings), e.Findings[0])
+	const text = "the database is not in order before any attack: "
+	if len(e.Findings) == 1 {
+		return text + e.Findings[0]
+	}
+	return fmt.Sprintf(text+"%d findings, the first: %s", len(e.Findings), e.Findings[0])
 }
 
 // Run attacks copies of a database and asks whoever must find each attack. It leaves
@@ -77,12 +83,14 @@ func Run(ctx context.Context, s Source, o Options) (Result, error) {
 		d.result.Rows = append(d.result.Rows, Row{Attack: a})
 	}
 	d.most = o.Count * len(d.result.Rows)
+	d.say("Judging the whole database before any attack.")
 	if err := d.withCopy(ctx, func(g *ground) error { return g.inOrder(ctx) }); err != nil {
 		return d.result, err
 	}
 	if err := d.entities(ctx, len(OnEntities())); err != nil {
 		return d.result, err
 	}
+	d.say("Attacking the log, the heads, the keys and what is published.")
 	return d.result, d.log(ctx, d.result.Rows[len(OnEntities()):])
 }
 
@@ -97,6 +105,9 @@ func (d *drill) withCopy(ctx context.Context, f func(*ground) error) error {
 
 // inOrder judges all of a copy before any attack.
 func (g *ground) inOrder(ctx context.Context) error {
+	if g.foreign() {
+		return ErrUnpublished
+	}
 	found, halted, err := g.wholeLog(ctx)
 	if err != nil {
 		return err
@@ -111,12 +122,24 @@ func (g *ground) inOrder(ctx context.Context) error {
 	}
 	e := &NotInOrderError{}
 	for _, f := range found {
-		e.Findings = append(e.Findings, fmt.Sprintf("%s (%s %s, seq %d)", f.Reason, f.EntityType, f.EntityID, f.Seq))
+		e.Findings = append(e.Findings, named(f))
 	}
 	for _, r := range halted {
 		e.Findings = append(e.Findings, "the log is stopped: "+string(r))
 	}
 	return e
+}
+
+// named is a finding with what it is of. One of the log or of a heads record is of no
+// entity.
+func named(f store.Finding) string {
+	switch {
+	case f.EntityID == "":
+		return fmt.Sprintf("%s (expected %s, found %s)", f.Reason, f.Expected, f.Found)
+	case f.Seq == 0:
+		return fmt.Sprintf("%s (%s)", f.Reason, strings.TrimSpace(f.EntityType+" "+f.EntityID))
+	}
+	return fmt.Sprintf("%s (%s, seq %d)", f.Reason, strings.TrimSpace(f.EntityType+" "+f.EntityID), f.Seq)
 }
 
 func (d *drill) random(instance uint64) *rand.Rand {
@@ -131,6 +154,7 @@ func (d *drill) random(instance uint64) *rand.Rand {
 func (d *drill) entities(ctx context.Context, kinds int) error {
 	for still := 0; still < idle; {
 		before := d.tried()
+		d.say(fmt.Sprintf("Attacking the entities of copy %d.", d.copies))
 		err := d.withCopy(ctx, func(g *ground) error { return d.round(ctx, g, d.result.Rows[:kinds]) })
 		if err != nil {
 			return err
@@ -143,6 +167,12 @@ func (d *drill) entities(ctx context.Context, kinds int) error {
 		}
 	}
 	return nil
+}
+
+func (d *drill) say(what string) {
+	if d.Say != nil {
+		d.Say(what)
+	}
 }
 
 func (d *drill) tried() (n int) {
@@ -172,15 +202,11 @@ func (d *drill) round(ctx context.Context, g *ground, rows []Row) error {
 			continue
 		}
 		v.Other = lenders[lent(v)]
-		row := d.rarest(rows, planned, v)
-		if row == nil {
-			continue
-		}
-		changed, err := g.attack(ctx, row.Attack, random, v, d.source.Captured)
+		row, err := d.strike(ctx, g, rows, planned, v, random)
 		if err != nil {
-			return fmt.Errorf("%s, %s: %w", row.Group, row.Name, err)
+			return err
 		}
-		if changed {
+		if row != nil {
 			planned[row]++
 			done[v.ID] = row
 		}
@@ -188,14 +214,32 @@ func (d *drill) round(ctx context.Context, g *ground, rows []Row) error {
 	return d.judge(ctx, g, list, done)
 }
 
+// strike attacks a victim in the way that is most behind of those that change
+// something of it; nil if none does.
+func (d *drill) strike(ctx context.Context, g *ground, rows []Row, planned map[*Row]int, v Victim, random *rand.Rand) (*Row, error) {
+	idle := map[*Row]bool{}
+	for row := d.rarest(rows, planned, idle, v); row != nil; row = d.rarest(rows, planned, idle, v) {
+		changed, err := g.onEntity(ctx, row.Attack, random, v, d.source.Captured)
+		if err != nil {
+			return nil, fmt.Errorf("%s, %s: %w", row.Group, row.Name, err)
+		}
+		if changed {
+			return row, nil
+		}
+		idle[row] = true
+	}
+	return nil, nil
+}
+
 // lent is what two entities must have in common for one to lend to the other.
 func lent(v Victim) string { return fmt.Sprint(v.Kind, v.Vector) }
 
-// rarest is the kind of attack that fits a victim and is most behind.
-func (d *drill) rarest(rows []Row, planned map[*Row]int, v Victim) (best *Row) {
+// rarest is the kind of attack that fits a victim and is most behind, but those that
+// changed nothing of it.
+func (d *drill) rarest(rows []Row, planned map[*Row]int, idle map[*Row]bool, v Victim) (best *Row) {
 	for i := range rows {
 		r := &rows[i]
-		possible := r.fits(v) && (r.Seals == nil || d.source.Captured != nil)
+		possible := !idle[r] && r.fits(v) && (r.Seals == nil || d.source.Captured != nil)
 		if n := r.Tried + planned[r]; n < d.Count && possible && (best == nil || n < best.Tried+planned[best]) {
 			best = r
 		}

@@ -58,7 +58,7 @@ func TestDatabases(t *testing.T) {
 func TestNothingIsAttackedInDisorder(t *testing.T) {
 	t.Parallel()
 	o := tamper.Options{Count: 1, Seed: 2}
-	source := populate(t, 20)
+	source := populate(t, 44)
 	unpublished, err := checkpoints.NewFolder(t.TempDir())
 	require.NoError(t, err)
 	nowhere := source
@@ -75,7 +75,37 @@ func TestNothingIsAttackedInDisorder(t *testing.T) {
 	_, err = tamper.Run(t.Context(), source, o)
 	require.ErrorAs(t, err, &disorder)
 	require.Len(t, disorder.Findings, 1)
-	require.Contains(t, err.Error(), "1 findings, the first: state_hash_mismatch (skill ")
+	require.Contains(t, err.Error(), "before any attack: state_hash_mismatch (skill ")
+
+	conn, err = pgx.Connect(t.Context(), source.AdminURL)
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), `UPDATE heads SET record = replace(record, '"tenants":', '"tenants":1')`)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
+	_, err = tamper.Run(t.Context(), source, o)
+	require.ErrorAs(t, err, &disorder)
+	require.Contains(t, err.Error(), "before any attack: 2 findings, the first: heads_differ (expected a heads record", "it is of no entity")
+}
+
+// TestEverySeed: a drill passes on a database that is in order, whatever is drawn, and
+// finds something for every attack in one that has lived.
+func TestEverySeed(t *testing.T) {
+	t.Parallel()
+	source := populate(t, 120)
+	for seed := uint64(20); seed < 23; seed++ {
+		passes(t, source, tamper.Options{Count: 1, Seed: seed})
+	}
+}
+
+func passes(t *testing.T, source tamper.Source, o tamper.Options) {
+	t.Helper()
+	result, err := tamper.Run(t.Context(), source, o)
+	require.NoError(t, err, "seed %d", o.Seed)
+	for _, row := range result.Rows {
+		require.Equal(t, o.Count, row.Tried, "seed %d: %s, %s", o.Seed, row.Group, row.Name)
+		require.Equal(t, row.Tried, row.Found, "seed %d: %s, %s: %q", o.Seed, row.Group, row.Name, row.Missed)
+	}
+	require.Empty(t, result.FalseAlarms, "seed %d", o.Seed)
 }
 
 // TestNoKeyWasCaptured: of a database alone, what needs a key is not attacked, and all
