@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type driftReport struct {
 		EntityID     string `json:"entity_id"`
 		Owner        string `json:"governance_agent_id"`
 		Reason       string `json:"reason"`
+		Detail       string `json:"detail"`
 		StabilityPPM *int64 `json:"stability_ppm"`
 	} `json:"findings"`
 }
@@ -99,40 +101,38 @@ func (w *sky) look(t *testing.T, collection, id string) driftView {
 
 const allOfIt = `{"scope":"all"}`
 
-// TestDriftOfVectors: a poisoned vector is found by its meaning, made again, recorded
-// and announced; one that was only scratched is made good; the others are left alone,
-// and the next run finds nothing.
+// TestDriftOfVectors: a vector that was signed and does not stand for its text is found
+// by its meaning, made again, recorded and announced; one that is lost is made again;
+// the others are left alone, and the next run finds nothing.
 func TestDriftOfVectors(t *testing.T) {
 	t.Parallel()
 	w := newSky(t, 0)
 	e := w.serve(t, embedder, nil)
 	var ids []string
-	for i := range 5 {
+	for i := range 4 {
 		ids = append(ids, w.create(t, skills, plain(fmt.Sprint("Welding ", i))).ID)
 	}
 	w.deliver(t, e, "/events/embed", ".created")
 	good := w.look(t, skills, ids[0])
 	require.NotNil(t, good.Embedding)
 	clean := w.run(t, w.guardian, allOfIt)
-	require.EqualValues(t, 5, clean.Figures[drift.FigureChecked])
+	require.EqualValues(t, 4, clean.Figures[drift.FigureChecked])
 	require.Empty(t, clean.Findings)
 
-	w.tamper(t,
-		`UPDATE embedding SET vector = array_fill(0.05, ARRAY[384])::vector WHERE entity_id = '`+ids[0]+`'`,
-		`UPDATE embedding SET vector = (vector * array_fill(1.0001, ARRAY[384])::vector) WHERE entity_id = '`+ids[1]+`'`,
-		`DELETE FROM embedding WHERE entity_id = '`+ids[2]+`'`)
+	w.signs(t, embedding.EntityModelID, ids[0])
+	signed := w.look(t, skills, ids[0])
+	w.tamper(t, `DELETE FROM embedding WHERE entity_id = '`+ids[1]+`'`)
 	r := w.run(t, w.guardian, allOfIt)
 	require.Equal(t, []string{ids[0]}, r.of(drift.ReasonVectorDrifted))
-	require.Equal(t, []string{ids[1]}, r.of(drift.ReasonVectorDiffers))
-	require.Equal(t, []string{ids[2]}, r.of(drift.ReasonVectorMissing))
-	require.Len(t, r.Findings, 3)
+	require.Equal(t, []string{ids[1]}, r.of(drift.ReasonVectorMissing))
+	require.Len(t, r.Findings, 2)
 	for _, f := range r.Findings {
 		if f.Reason == drift.ReasonVectorDrifted {
 			require.Less(t, *f.StabilityPPM, int64(850_000))
 		}
 	}
 	now := w.look(t, skills, ids[0])
-	require.Equal(t, good.Version+1, now.Version)
+	require.Equal(t, signed.Version+1, now.Version)
 	require.Equal(t, "drifted", now.History[len(now.History)-1].Change)
 	require.Equal(t, "system/drift-check", now.History[len(now.History)-1].Author)
 	require.Less(t, *now.Drift.StabilityPPM, int64(850_000))
@@ -140,7 +140,6 @@ func TestDriftOfVectors(t *testing.T) {
 	require.Equal(t, embedding.EntityModelID, now.Drift.ModelID)
 	require.Equal(t, "aligned", now.Alignment)
 	require.Equal(t, *good.Embedding, *now.Embedding, "the same text has the same vector")
-	require.Equal(t, good.Version, w.look(t, skills, ids[1]).Version, "what is as it was signed again needs no record")
 	announced := 0
 	for _, m := range w.messages() {
 		if m.Attributes["type"] == "plant.skill.drifted" && m.Attributes["ce-subject"] == ids[0] {
@@ -148,7 +147,74 @@ func TestDriftOfVectors(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, announced)
+	for _, id := range ids {
+		require.Zero(t, w.alarms(id), "nobody touched what was signed")
+	}
 	require.Empty(t, w.run(t, w.guardian, allOfIt).Findings, "all of it is mended")
+}
+
+// TestAReplacedVectorIsTampering, whatever it is like and whoever sees it first: a drift
+// check that comes before any audit says what was signed and what it found, announces
+// it, and then makes the vector again. The mark stays until the governor decides.
+func TestAReplacedVectorIsTampering(t *testing.T) {
+	t.Parallel()
+	w := newSky(t, 0)
+	audits := w.serve(t, auditRun, nil)
+	e := w.serve(t, embedder, nil)
+	replaced, scratched := w.create(t, skills, plain("Welding")).ID, w.create(t, skills, plain("Riveting")).ID
+	other := w.create(t, skills, `{"name":"Baking","description":"Bread that people come back for.","category":"domain_expertise"}`).ID
+	w.deliver(t, e, "/events/embed", ".created")
+	for _, id := range []string{replaced, scratched} {
+		w.submit(t, skills, id)
+		w.must(t, skills, id, yes)
+	}
+	signed := w.look(t, skills, replaced).Embedding
+	w.tamper(t,
+		`UPDATE embedding SET (vector, vector_sha256) = (SELECT o.vector, o.vector_sha256 FROM embedding o WHERE o.entity_id = '`+other+`') WHERE entity_id = '`+replaced+`'`,
+		`UPDATE embedding SET vector = (vector * array_fill(1.0001, ARRAY[384])::vector) WHERE entity_id = '`+scratched+`'`)
+	auditor := w.Token(t, w.Principal(t, "acme", domain.Auditor))
+	tampering := func(id string) tamperingView {
+		return as[tamperingView](t, audits.get(t, auditor, "/api/v1/audit/tampering/"+id))
+	}
+	require.True(t, tampering(replaced).Tampered)
+
+	r := w.run(t, w.guardian, allOfIt)
+	require.ElementsMatch(t, []string{replaced, scratched}, r.of(drift.ReasonVectorDiffers))
+	require.Empty(t, r.of(drift.ReasonVectorDrifted), "it did not move by itself")
+	require.Len(t, r.Findings, 2)
+	for _, f := range r.Findings {
+		if f.EntityID == replaced {
+			require.Less(t, *f.StabilityPPM, int64(850_000))
+			require.Contains(t, f.Detail, signed.VectorSHA256, "what was signed")
+			require.Contains(t, f.Detail, w.look(t, skills, other).Embedding.VectorSHA256, "what was there")
+		}
+	}
+	for _, id := range []string{replaced, scratched} {
+		require.False(t, tampering(id).Tampered, "it was made again")
+		require.Equal(t, 1, w.alarms(id))
+	}
+	require.Zero(t, w.alarms(other))
+	w.deliver(t, w.drift, "/events/drift", ".tampered")
+	for _, id := range []string{replaced, scratched} {
+		now := w.look(t, skills, id)
+		require.Equal(t, "requires_review", now.Alignment)
+		require.Equal(t, "certified", now.Status)
+		require.False(t, now.Drift.TamperingFoundAt.IsZero())
+	}
+	require.Equal(t, *signed, *w.look(t, skills, replaced).Embedding)
+	architect := w.Token(t, w.Principal(t, "acme", domain.Author, domain.Architect))
+	for _, move := range [][2]string{
+		{`{"to":"active"}`, domain.TamperedReason}, {`{"to":"deprecated","reason":"Old."}`, domain.TamperedReason + "\nOld."},
+	} {
+		require.Equal(t, http.StatusOK, w.moveAs(t, architect, scratched, move[0]).status)
+		require.Equal(t, move[1], w.look(t, skills, scratched).Reason, "until the governor decides")
+		require.False(t, w.look(t, skills, scratched).TamperProof)
+	}
+	governor := w.Token(t, w.PlatformPrincipal(t, "governor", domain.Governor))
+	require.Equal(t, http.StatusOK, w.moveAs(t, governor, scratched, `{"to":"deprecated","reason":"Restored."}`).status)
+	require.Equal(t, "Restored.", w.look(t, skills, scratched).Reason)
+	require.True(t, w.look(t, skills, scratched).TamperProof)
+	require.Empty(t, w.run(t, w.guardian, allOfIt).of(drift.ReasonVectorDiffers), "it is said once")
 }
 
 // TestDriftOfCertifications: what is over goes under review and can be certified again;

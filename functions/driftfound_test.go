@@ -36,9 +36,8 @@ func TestVectorsThatAreNotAsSigned(t *testing.T) {
 	w.deliver(t, e, "/events/embed", ".created")
 	made["strange"] = w.create(t, skills, plain("Strange")).ID
 	made["elsewhere"] = w.create(t, skills, plain("Elsewhere")).ID
-	w.signs(t, made["strange"], "nobody-has-it")
-	w.signs(t, made["elsewhere"], embedding.EntityModelID)
-	w.signs(t, made["other"], embedding.EntityModelID)
+	w.signs(t, "nobody-has-it", made["strange"])
+	w.signs(t, embedding.EntityModelID, made["elsewhere"], made["other"])
 	w.tamper(t,
 		`UPDATE embedding SET text_sha256 = sha256('x') WHERE entity_id = '`+made["text"]+`'`,
 		`UPDATE embedding SET vector_sha256 = sha256('x') WHERE entity_id = '`+made["hash"]+`'`,
@@ -47,6 +46,9 @@ func TestVectorsThatAreNotAsSigned(t *testing.T) {
 		`DELETE FROM embedding WHERE entity_id = '`+made["other"]+`'`)
 	r := w.run(t, w.guardian, allOfIt)
 	require.ElementsMatch(t, []string{made["text"], made["hash"]}, r.of(drift.ReasonVectorDiffers))
+	for _, name := range []string{"text", "hash"} {
+		require.Equal(t, 1, w.alarms(made[name]), "near or not, somebody changed it")
+	}
 	require.ElementsMatch(t, []string{made["model"], made["other"]}, r.of(drift.ReasonVectorMissing))
 	require.Len(t, r.Findings, 4, "nothing is known of a vector for another text, and of another model's")
 	require.EqualValues(t, 5, r.Figures[drift.FigureChecked], "all but the strange")
@@ -56,29 +58,31 @@ func TestVectorsThatAreNotAsSigned(t *testing.T) {
 	require.Empty(t, w.run(t, w.guardian, allOfIt).Findings)
 }
 
-// signs gives a skill another vector of a model than is made here, as embed does.
-func (w *sky) signs(t *testing.T, id, model string) {
+// signs gives skills another vector of a model than is made here, as embed does.
+func (w *sky) signs(t *testing.T, model string, ids ...string) {
 	t.Helper()
 	db := w.Open(t, "plant_embedder", 1)
 	service, err := registry.New(registry.Config{
 		DB: db, Keys: w.Secrets.Hold(keys.Pinned(w.Keys[domain.UseAmendment]), time.Now), Origin: harness.Origin, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
-	now, err := service.Newest(t.Context(), registry.System("embed"), "", domain.ID(id))
-	require.NoError(t, err)
-	var text [sha256.Size]byte
-	if named := now.Entity.Governed.Embedding; named != nil {
-		_, err = hex.Decode(text[:], []byte(named.TextSHA256))
-		require.NoError(t, err)
-	}
 	values := make([]float32, 384)
 	values[0] = 1
-	require.NoError(t, service.Embed(t.Context(), registry.Request{Who: registry.System("embed")}, []registry.Meaning{{
-		Entity: now.Entity, Vectors: []store.Vector{{
+	var meanings []registry.Meaning
+	for _, id := range ids {
+		now, err := service.Newest(t.Context(), registry.System("embed"), "", domain.ID(id))
+		require.NoError(t, err)
+		var text [sha256.Size]byte
+		if named := now.Entity.Governed.Embedding; named != nil {
+			_, err = hex.Decode(text[:], []byte(named.TextSHA256))
+			require.NoError(t, err)
+		}
+		meanings = append(meanings, registry.Meaning{Entity: now.Entity, Vectors: []store.Vector{{
 			EntityID: domain.ID(id), Kind: domain.KindSkill, ModelID: model, Text: "x", TextSHA256: text, Values: values,
-			VectorSHA256: sha256.Sum256([]byte("another")),
-		}},
-	}}, nil))
+			VectorSHA256: embedding.VectorHash(values),
+		}}})
+	}
+	require.NoError(t, service.Embed(t.Context(), registry.Request{Who: registry.System("embed")}, meanings, nil))
 }
 
 // TestTheUnsoundAreNotJudged: what is not as it was signed is named and left alone,

@@ -93,6 +93,13 @@ func TestSimulatedTeam(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string]string{"L1-TEAM-01": "/agents/2", "L1-TEAM-03": "/agents/1"}, broken)
+	for given, want := range map[string]string{fmt.Sprintf("%q", stranger): "L1-TEAM-03", "": "L1-TEAM-01"} {
+		trial := as[birthagent.TeamTrial](t, y.simulate(t, "team", fmt.Sprintf(`"job_role_id":%q,"agents":[%s]`, y.role, given)))
+		for _, r := range trial.Rules {
+			require.Equal(t, r.Rule != want, r.Holds, "%s, with %q: %+v", r.Rule, given, r.Violations)
+			require.LessOrEqual(t, len(r.Violations), 1)
+		}
+	}
 	require.Nil(t, trial.Agents[2].Status)
 	require.Nil(t, trial.Agents[2].Name)
 }
@@ -121,7 +128,8 @@ func TestSimulatedSkillGap(t *testing.T) {
 	m := gap.Missing[0]
 	require.True(t, m.Compared)
 	require.Equal(t, "Welding", *m.Held[0].Name)
-	require.InDelta(t, m.Skills[0].Similarity, m.Held[0].Similarity, 1e-6, "Go and the database agree")
+	require.Equal(t, m.Skills[0].ID, m.Held[0].ID)
+	require.Equal(t, m.Skills[0].Similarity, m.Held[0].Similarity, "one pair, one similarity")
 	require.True(t, m.Skills[0].Held)
 	require.Greater(t, m.Held[0].Similarity, 0.3)
 	require.True(t, m.Agents[0].Exact)

@@ -64,8 +64,8 @@ func Handlers(db *store.DB, outbox *event.Outbox, log *sequencer.Sequencer, dead
 		"createExport":    web.Endpoint(decodeOrder(x.Now), x.order),
 		"getExport":       http.HandlerFunc(x.look),
 		"getExportBundle": http.HandlerFunc(x.fetch),
-		"getCheckpoint":   serve(func(r *http.Request) (web.Content, error) { return checkpoint(r.Context(), db) }),
-		"getTile":         serve(func(r *http.Request) (web.Content, error) { return tile(r.Context(), db, r.PathValue("path")) }),
+		"getCheckpoint":   serve(func(r *http.Request) (web.Content, error) { return checkpoint(r.Context(), log) }),
+		"getTile":         serve(func(r *http.Request) (web.Content, error) { return tile(r.Context(), log, r.PathValue("path")) }),
 		"getProof":        serve(func(r *http.Request) (web.Content, error) { return proof(r.Context(), db, r.PathValue("hash")) }),
 	}
 }

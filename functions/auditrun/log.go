@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/dlai-sd/plant/shared/checkpoints"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
+	"github.com/dlai-sd/plant/shared/sequencer"
 	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/translog"
 	"github.com/dlai-sd/plant/shared/web"
@@ -37,34 +39,60 @@ func serve(f func(*http.Request) (web.Content, error)) http.Handler {
 
 func notThere(detail string) error { return web.Refuse(domain.CodeNotFound, "%s", detail) }
 
-// published returns the newest checkpoint that is published.
+// published returns the newest checkpoint that the database knows to be published.
 func published(ctx context.Context, db *store.DB) (store.Noted, error) {
 	c, err := db.NewestCheckpoint(ctx)
 	if errors.Is(err, store.ErrNotFound) {
-		return c, notThere("No checkpoint is published yet.")
+		return c, noCheckpoint()
 	}
 	return c, err
 }
 
+// newest returns the newest checkpoint that is published, though the database is older
+// than that: after a restore nobody is told an earlier truth.
+func newest(ctx context.Context, log *sequencer.Sequencer) (store.Noted, error) {
+	known, err := log.DB.NewestCheckpoint(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return known, err
+	}
+	n, note, err := log.Store.Newest(ctx, known.N+1)
+	switch {
+	case errors.Is(err, checkpoints.ErrNone) && known.N == 0:
+		return known, noCheckpoint()
+	case errors.Is(err, checkpoints.ErrNone):
+		return known, nil
+	case err != nil:
+		return known, &domain.Error{Code: domain.CodeUnavailable, Detail: "The published checkpoints cannot be read now; try again.", Err: err}
+	}
+	c, err := translog.ReadCheckpoint(note)
+	if err != nil {
+		return known, fmt.Errorf("published checkpoint %d: %w", n, err)
+	}
+	return store.Noted{N: n, Size: c.Size, Root: c.Root, Note: note}, nil
+}
+
+func noCheckpoint() error { return notThere("No checkpoint is published yet.") }
+
 // checkpoint is c2sp.org/tlog-tiles' <prefix>/checkpoint.
-func checkpoint(ctx context.Context, db *store.DB) (web.Content, error) {
-	c, err := published(ctx, db)
+func checkpoint(ctx context.Context, log *sequencer.Sequencer) (web.Content, error) {
+	c, err := newest(ctx, log)
 	return web.Content{MediaType: plainText, Cache: web.CacheRevalidate, Body: c.Note}, err
 }
 
 // tile is c2sp.org/tlog-tiles' <prefix>/tile/…: of hashes, or a bundle of entries.
-// What a checkpoint does not cover yet is not shown.
-func tile(ctx context.Context, db *store.DB, path string) (web.Content, error) {
+// What a checkpoint does not cover yet is not shown, nor what a restored database lacks.
+func tile(ctx context.Context, log *sequencer.Sequencer, path string) (web.Content, error) {
+	db := log.DB
 	ref, err := translog.ParseTilePath(path)
 	if err != nil {
 		return web.Content{}, notThere("There is no tile of this path.")
 	}
-	c, err := published(ctx, db)
+	size, err := shown(ctx, log, ref)
 	if err != nil {
 		return web.Content{}, err
 	}
 	body := []byte{}
-	if covers(c.Size, ref) {
+	if covers(size, ref) {
 		if body, err = tileBody(ctx, db, ref); err != nil {
 			return web.Content{}, err
 		}
@@ -73,6 +101,22 @@ func tile(ctx context.Context, db *store.DB, path string) (web.Content, error) {
 		return web.Content{}, notThere("The log does not reach that far.")
 	}
 	return web.Content{MediaType: binary, Cache: web.CacheForever, Body: body}, nil
+}
+
+// shown is how many entries are published and here, as far as a tile depends on it: the
+// published checkpoints are looked at only where those that the database knows of do not
+// reach.
+func shown(ctx context.Context, log *sequencer.Sequencer, ref translog.TileRef) (int64, error) {
+	c, err := published(ctx, log.DB)
+	if err != nil || covers(c.Size, ref) {
+		return c.Size, err
+	}
+	state, err := log.DB.LogState(ctx)
+	if err != nil || !covers(state.Size, ref) {
+		return c.Size, err
+	}
+	c, err = newest(ctx, log)
+	return min(c.Size, state.Size), err
 }
 
 // covers reports whether the first size entries fill a tile to its width.

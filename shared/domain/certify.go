@@ -90,7 +90,7 @@ func (c Reject) Apply(e Entity) (Entity, error) {
 	}
 	next := e
 	next.Governed.Status = Draft
-	next.Governed.StatusReason = reason
+	next.Governed.StatusReason = e.because(reason)
 	next.Governed.GenesisCertification = nil
 	if agent, ok := e.Facts.(Agent); ok && !c.KeepsTeam {
 		agent.TeamID = ""
@@ -119,7 +119,7 @@ func (c Decertify) Apply(e Entity) (Entity, error) {
 	}
 	next := e
 	next.Governed.Status = UnderReview
-	next.Governed.StatusReason = reason
+	next.Governed.StatusReason = e.because(reason)
 	next.Governed.GenesisCertification = nil
 	return next, nil
 }

@@ -190,7 +190,7 @@ func (c RequireReview) Apply(e Entity) (Entity, error) {
 	if e.Governed.AmendmentAlignment != Drifted { // that is the governor's already
 		next.Governed.AmendmentAlignment = RequiresReview
 	}
-	next.Governed.StatusReason = c.Because
+	next.Governed.StatusReason = e.because(c.Because)
 	if d.Constitution != "" && d.PriorAlignment == Aligned { // it stays to be reviewed without that one
 		d.PriorAlignment = RequiresReview
 	}
@@ -238,7 +238,7 @@ func (c MoveTo) Apply(e Entity) (Entity, error) {
 	}
 	next := e
 	next.Governed.Status = c.To
-	next.Governed.StatusReason = c.Reason
+	next.Governed.StatusReason = e.because(c.Reason)
 	switch c.To {
 	case Archived: // it keeps its successor
 		next.Governed.DeletedAt = c.At
@@ -246,6 +246,7 @@ func (c MoveTo) Apply(e Entity) (Entity, error) {
 		next.Governed.SupersededBy = c.SupersededBy
 	}
 	if reactivates(e, c.To) || c.To == e.Governed.Status {
+		next.Governed.StatusReason = c.Reason
 		next = next.decided()
 	}
 	return next, nil

@@ -64,7 +64,7 @@ func (c FallShort) Apply(e Entity) (Entity, error) {
 	case e.Governed.AmendmentAlignment != Drifted: // that is the governor's already
 		next.Governed.AmendmentAlignment = RequiresReview
 	}
-	next.Governed.StatusReason, next.Governed.DriftDetector = c.Because, &d
+	next.Governed.StatusReason, next.Governed.DriftDetector = e.because(c.Because), &d
 	return next, nil
 }
 
@@ -150,6 +150,22 @@ func (e Entity) judged() Entity {
 		e.Governed.DriftDetector = nil
 	}
 	return e
+}
+
+// TamperedReason is what the mark of tampering says; what was found stands in the
+// findings of whoever found it.
+const TamperedReason = "An audit found tampering. The governor decides."
+
+// because is a change's reason as the state keeps it: until the governor has decided
+// about tampering, no other reason takes the place of that one.
+func (e Entity) because(reason string) string {
+	switch {
+	case !e.Tampered() || reason == TamperedReason:
+		return reason
+	case reason == "":
+		return TamperedReason
+	}
+	return TamperedReason + "\n" + reason
 }
 
 // Tampered reports whether tampering was found and the governor has not decided yet.

@@ -14,6 +14,7 @@ const (
 	CodeNotFound          Code = "not_found"              // absent, or not yours to see: 404
 	CodeDuplicate         Code = "duplicate"              // name or external_id taken: 409
 	CodeIllegalMove       Code = "illegal_move"           // the lifecycle has no such move: 409
+	CodeTampered          Code = "tampered"               // what is stored is not what was signed: 409
 	CodeGone              Code = "gone"                   // archived or erased: 410
 	CodeStale             Code = "stale"                  // If-Match names an older version: 412
 	CodeTooLarge          Code = "too_large"              // body beyond its limit: 413

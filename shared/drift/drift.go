@@ -17,12 +17,13 @@ import (
 	"github.com/dlai-sd/plant/shared/job"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/store"
+	"github.com/dlai-sd/plant/shared/web"
 )
 
 // What a run finds of an entity.
 const (
 	ReasonVectorDrifted = "vector_drifted"       // its vector no longer stands for its text, and was made again
-	ReasonVectorDiffers = "vector_differs"       // its vector was not the one that was signed, and was made again
+	ReasonVectorDiffers = "vector_differs"       // its vector was not the one that was signed: tampering. It was made again
 	ReasonVectorMissing = "vector_missing"       // it had none, and was given one
 	ReasonShort         = "falls_short"          // it does not pass the constitution in force
 	ReasonEnded         = "certification_ended"  // and it went under review
@@ -151,20 +152,28 @@ func Next(d job.Desk, run string) (store.Event, error) {
 }
 
 // step does one chunk. What somebody changed between the look and the write is looked
-// at again.
+// at again; what turns out not to be what was signed is then among the unsound.
 func (c *Checker) step(ctx context.Context, run store.DriftRun, handOn bool) (store.DriftRun, error) {
 	var err error
+	unsound := map[domain.ID]bool{}
 	for range staleTries {
 		var next store.DriftRun
-		if next, err = c.tryStep(ctx, run, handOn); !errors.Is(err, store.ErrStale) {
+		next, err = c.tryStep(ctx, run, handOn, unsound)
+		var unsigned *registry.UnsignedError
+		switch {
+		case errors.As(err, &unsigned):
+			for _, id := range unsigned.IDs {
+				unsound[id] = true
+			}
+		case !errors.Is(err, store.ErrStale):
 			return next, err
 		}
 	}
 	return run, err
 }
 
-func (c *Checker) tryStep(ctx context.Context, run store.DriftRun, handOn bool) (store.DriftRun, error) {
-	n := &notes{Step: store.Step{From: run, Phase: run.Phase, Position: run.Position, Counts: map[string]map[string]int64{}}}
+func (c *Checker) tryStep(ctx context.Context, run store.DriftRun, handOn bool, unsound map[domain.ID]bool) (store.DriftRun, error) {
+	n := &notes{unsound: unsound, Step: store.Step{From: run, Phase: run.Phase, Position: run.Position, Counts: map[string]map[string]int64{}}}
 	var err error
 	if n.law, err = c.Registry.Law(ctx); err != nil {
 		return run, err
@@ -182,6 +191,12 @@ func (c *Checker) tryStep(ctx context.Context, run store.DriftRun, handOn bool) 
 	if err := c.Registry.Record(ctx, registry.Request{Who: registry.System(worker)}, n.law, n.changes, &n.Step); err != nil {
 		return run, err
 	}
+	for _, f := range n.Findings {
+		if f.Reason == ReasonVectorDiffers {
+			c.Logger.Log(ctx, web.LevelAlert, "what is stored is not what was signed: "+f.Reason,
+				"run", run.ID, "entity_id", f.EntityID, "entity_type", f.EntityType)
+		}
+	}
 	c.Announce(ctx, n.Events)
 	run.Phase, run.Position = n.Phase, n.Position
 	return run, nil
@@ -192,6 +207,7 @@ type notes struct {
 	store.Step
 	law     domain.Constitution // that it judges by
 	changes []registry.Found
+	unsound map[domain.ID]bool // beside those that are so at the first look
 }
 
 func (n *notes) count(owner, figure string, by int64) {
@@ -250,7 +266,7 @@ func (c *Checker) look(ctx context.Context, run store.DriftRun, n *notes) error 
 	n.Position = string(list[len(list)-1].Entity.ID)
 	sound := make([]store.Candidate, 0, len(list))
 	for _, one := range list {
-		if one.Sound {
+		if one.Sound && !n.unsound[one.Entity.ID] {
 			sound = append(sound, one)
 		} else if err := n.found(one.Entity, one.Kind, ReasonUnsound, "Its row, state or history is not what was signed.", nil); err != nil {
 			return err

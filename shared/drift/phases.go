@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"fmt"
 	"math"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 )
 
 // vectors makes the vectors of entities again and compares. What drifted is replaced
-// and recorded; what is not the vector that was signed is made good.
+// and recorded; what is not the vector that was signed is tampering: it is recorded and
+// announced, and then made good.
 func (c *Checker) vectors(ctx context.Context, list []store.Candidate, n *notes) error {
 	byModel := map[string][]store.Candidate{}
 	for _, one := range list {
@@ -49,29 +51,49 @@ func (c *Checker) vectors(ctx context.Context, list []store.Candidate, n *notes)
 func (c *Checker) vector(one store.Candidate, fresh store.Vector, n *notes) error {
 	e, named := one.Entity, one.Entity.Governed.Embedding
 	n.count(e.GovernanceAgentID, FigureChecked, 1)
-	if hex.EncodeToString(fresh.TextSHA256[:]) != named.TextSHA256 {
-		return nil // of a text that it has not any more: its own event sees to it
-	}
+	present := hex.EncodeToString(fresh.TextSHA256[:]) == named.TextSHA256
 	made := domain.Embedding{ModelID: fresh.ModelID, TextSHA256: named.TextSHA256, VectorSHA256: hex.EncodeToString(fresh.VectorSHA256[:])}
 	mend := registry.Found{Entity: e, Vectors: []store.Vector{fresh}}
 	if made != *named {
 		mend.Change = domain.Embed{Embedding: made}
 	}
-	if one.Vector == nil || one.Vector.ModelID != named.ModelID {
+	replaced := one.Vector != nil && one.Vector.ModelID == named.ModelID && !intact(*one.Vector, *named)
+	switch {
+	case replaced && !present:
+		return c.replaced(one, "It is made again with that of its present text.", nil, n)
+	case !present:
+		return nil // of a text that it has not any more: its own event sees to it
+	case one.Vector == nil || one.Vector.ModelID != named.ModelID:
 		n.changes = append(n.changes, mend)
 		return n.found(e, e.Kind(), ReasonVectorMissing, "It had no vector and was given one.", nil)
 	}
 	stability := Stability(one.Vector.Values, fresh.Values)
-	switch {
-	case stability <= n.law.Policies.DriftStabilityPPM:
+	if replaced {
+		n.changes = append(n.changes, mend)
+		return c.replaced(one, "It was made again.", &stability, n)
+	}
+	if stability <= n.law.Policies.DriftStabilityPPM {
 		mend.Change = domain.Regenerate{Embedding: made, StabilityPPM: stability, At: domain.Time(c.Now().UTC().Truncate(time.Microsecond))}
 		n.changes = append(n.changes, mend)
 		return n.found(e, e.Kind(), ReasonVectorDrifted, "Its vector had drifted from its text and was made again.", &stability)
-	case !intact(*one.Vector, *named):
-		n.changes = append(n.changes, mend)
-		return n.found(e, e.Kind(), ReasonVectorDiffers, "Its vector was not the one that was signed and was made again.", &stability)
 	}
 	return nil
+}
+
+// replaced notes that somebody put another vector, or another name of one, where the
+// signed one was, however near it comes: vector and state are written together, so
+// nothing else does that. It says what was signed and what was found, before the vector
+// is made again, and it is announced as an audit's finding is, so that the mark follows.
+func (c *Checker) replaced(one store.Candidate, then string, stability *int64, n *notes) error {
+	e, named, v := one.Entity, one.Entity.Governed.Embedding, one.Vector
+	alarm, err := c.Event("plant."+string(e.Kind())+".tampered", string(e.ID), string(e.Kind()), e.GovernanceAgentID)
+	if err != nil {
+		return err
+	}
+	n.Events = append(n.Events, alarm)
+	return n.found(e, e.Kind(), ReasonVectorDiffers, fmt.Sprintf(
+		"Its vector was not the one that was signed. Signed: vector %s of text %s. Found: values of hash %x, named %x of text %x. %s",
+		named.VectorSHA256, named.TextSHA256, embedding.VectorHash(v.Values), v.VectorSHA256, v.TextSHA256, then), stability)
 }
 
 // intact reports whether a vector is the one that a state names.

@@ -55,7 +55,7 @@ func (s *Service) commit(ctx context.Context, req Request, p plan, also ...plan)
 	if p.before == nil && len(also) == 0 {
 		return Written{Snapshot: firstSnapshot(plans[0].after, amendments[0])}, nil
 	}
-	snapshot, err := s.db.Read(ctx, w.Tenant, p.after.ID, plans[0].after.Head.Version)
+	snapshot, err := s.readBack(ctx, w.Tenant, amendments[0])
 	return Written{Snapshot: snapshot}, refusal(err, nil)
 }
 
@@ -107,7 +107,8 @@ func leaves(p plan) domain.ID {
 // writing because it holds the hashes. It is nil for a single entity.
 type answer func([]ledger.Amendment) ([]byte, error)
 
-// append signs plans and writes them with w in one transaction. Where the
+// append signs plans and writes them with w in one transaction. A head that does not
+// hold is an *UnsignedError, and nothing is written. Where the
 // database says that the key is out of force, it reloads the key once and signs
 // again.
 func (s *Service) append(ctx context.Context, req Request, w store.Write, plans []plan, items answer) ([]ledger.Amendment, error) {
@@ -117,6 +118,9 @@ func (s *Service) append(ctx context.Context, req Request, w store.Write, plans 
 	}
 	if req.law.IsZero() { // nothing was judged by it
 		return underLaw(ctx, s, req, func(req Request) ([]ledger.Amendment, error) { return s.append(ctx, req, w, plans, items) })
+	}
+	if err := s.proveAll(ctx, w.Tenant, plans); err != nil {
+		return nil, err
 	}
 	amendments, err := s.signAndWrite(ctx, req, w, key, plans, items)
 	if errors.Is(err, store.ErrKeyOutOfForce) {
@@ -237,7 +241,7 @@ func evidence(p plan, a ledger.Amendment) domain.Evidence {
 		}
 		ev.Links = append(ev.Links, domain.Link{
 			Seq: b.Head.Version, GovernanceAgentID: b.GovernanceAgentID, Author: "system/registry",
-			Hash: b.Head.Hash, Recomputes: true,
+			Hash: b.Head.Hash, Recomputes: p.proven,
 		})
 	}
 	ev.Links = append(ev.Links, domain.Link{
@@ -345,7 +349,7 @@ func newRefs(p plan) []domain.Ref {
 func firstSnapshot(e domain.Entity, a ledger.Amendment) store.Snapshot {
 	rec := a.Record
 	return store.Snapshot{
-		Entity: e, Count: 1, StateHolds: true, Breaking: []int64{}, Children: []domain.ID{},
+		Entity: e, Count: 1, StateHolds: true, Signed: true, Breaking: []int64{}, Children: []domain.ID{},
 		History: []store.Entry{{
 			Seq: rec.Seq, Hash: a.Hash, PrevHash: rec.PrevHash, StateHash: rec.StateHash, Constitution: rec.Constitution,
 			Change: rec.Change, Author: rec.Author, GovernanceAgentID: rec.GovernanceAgentID, KeyID: rec.KeyID,

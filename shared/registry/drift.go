@@ -26,7 +26,8 @@ func (s *Service) Law(ctx context.Context) (domain.Constitution, error) { return
 // Record writes what a chunk of the drift check found by the law it judged by, all of
 // it or nothing: the changes under one signature, the vectors, and where the run then
 // stands. An entity that changed meanwhile, or another law, is store.ErrStale, a run
-// that another worker moved on store.ErrMovedOn.
+// that another worker moved on store.ErrMovedOn; what must not be signed onto is an
+// *UnsignedError.
 func (s *Service) Record(ctx context.Context, req Request, law domain.Constitution, found []Found, step *store.Step) error {
 	req.law = law
 	var plans []plan
@@ -43,6 +44,10 @@ func (s *Service) Record(ctx context.Context, req Request, law domain.Constituti
 		plans = append(plans, plan{before: &f.Entity, after: next, change: f.Change.Name()})
 	}
 	_, err := s.append(ctx, req, w, plans, nil)
+	var unsigned *UnsignedError
+	if errors.As(err, &unsigned) {
+		return err
+	}
 	if errors.Is(err, store.ErrLawOutOfForce) {
 		return fmt.Errorf("%w: %w", store.ErrStale, err)
 	}
@@ -78,9 +83,6 @@ func Reconsider(law domain.Constitution, list []domain.Entity, now time.Time) (p
 // ErrUnsignable says that tampering reached the end of an entity's chain, so that
 // nothing can be said behind it.
 var ErrUnsignable = errors.New("nothing can be signed onto this chain")
-
-// tamperedReason is what a mark says; what was found stands in the audit's findings.
-const tamperedReason = "An audit found tampering. The governor decides."
 
 // Suspect marks an entity that was tampered with, until its governor decides. What its
 // row says does not matter: the mark is signed onto the end of its chain, if that is
@@ -120,12 +122,12 @@ func (s *Service) suspect(ctx context.Context, req Request, id domain.ID, now ti
 		}
 		return s.db.MarkHandled(ctx, *req.Receipt)
 	}
-	change := domain.RequireReview{Because: tamperedReason, Tampering: domain.Time(now.UTC().Truncate(time.Microsecond))}
+	change := domain.RequireReview{Because: domain.TamperedReason, Tampering: domain.Time(now.UTC().Truncate(time.Microsecond))}
 	next, err := change.Apply(e)
 	if err != nil {
 		return err
 	}
-	_, err = s.append(ctx, req, store.Write{Receipt: req.Receipt}, []plan{{before: &e, after: next, change: change.Name()}}, nil)
+	_, err = s.append(ctx, req, store.Write{Receipt: req.Receipt}, []plan{{before: &e, after: next, change: change.Name(), proven: true}}, nil)
 	return err
 }
 
@@ -135,21 +137,16 @@ func endOf(id domain.ID, t store.Tail) (domain.Entity, error) {
 	unsignable := func(format string, args ...any) (domain.Entity, error) {
 		return domain.Entity{}, fmt.Errorf("%w: "+format, append([]any{ErrUnsignable}, args...)...)
 	}
-	a, err := t.Amendment()
+	a, err := held(id, t.Kind, t.Proof, map[string]*rsa.PublicKey{})
 	switch {
-	case err != nil || a.Hash != t.Hash:
-		return unsignable("amendment %d is not the one whose hash is kept", t.Seq)
-	case a.Record.EntityID != string(id) || a.Record.Seq != t.Seq:
-		return unsignable("amendment %d is of another place", t.Seq)
-	case a.Opening == nil || a.Opening.Hash() != a.Record.StateHash:
+	case err != nil:
+		return unsignable("%w", err)
+	case !opens(a):
 		return unsignable("the state of amendment %d is not the one that was signed", t.Seq)
-	case t.Version != t.Seq || t.Owner != a.Record.GovernanceAgentID || string(t.Kind) != a.Record.EntityType:
-		return unsignable("the row is of another version, owner or kind than amendment %d", t.Seq)
+	case t.Version != t.Seq || t.Owner != a.Record.GovernanceAgentID:
+		return unsignable("the row is of another version or owner than amendment %d", t.Seq)
 	case t.Logged != t.Seq:
 		return unsignable("the log knows amendment %d, the history ends at %d", t.Logged, t.Seq)
-	}
-	if !signed(a, t.SPKI, map[string]*rsa.PublicKey{}) {
-		return unsignable("the signature of amendment %d does not hold", t.Seq)
 	}
 	e, err := domain.ReadState(t.Kind, id, t.Owner, a.Opening.State)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
 
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
@@ -17,31 +18,48 @@ type Meaning struct {
 	Vectors []store.Vector
 }
 
+// named is what the state then says.
+func (m Meaning) named() domain.Embedding {
+	first := m.Vectors[0]
+	return domain.Embedding{
+		ModelID: first.ModelID, TextSHA256: hex.EncodeToString(first.TextSHA256[:]), VectorSHA256: hex.EncodeToString(first.VectorSHA256[:]),
+	}
+}
+
 // Embed records vectors, and the receipt of the event that asked for them, in one
 // transaction: an `embedded` amendment for each entity whose state does not name
 // its first vector yet, under one signature. An entity that changed meanwhile is
 // store.ErrStale, an event that was handled before store.ErrHandled; nothing is
-// written then.
+// written then. What must not be signed onto is left out.
 func (s *Service) Embed(ctx context.Context, req Request, meanings []Meaning, receipt *store.Receipt) error {
+	var renamed []domain.Entity
+	for _, m := range meanings {
+		if now := m.Entity.Governed.Embedding; now == nil || *now != m.named() {
+			renamed = append(renamed, m.Entity)
+		}
+	}
+	unsigned, err := s.unsigned(ctx, "", renamed)
+	if err != nil {
+		return refusal(err, nil)
+	}
 	var plans []plan
 	w := store.Write{Receipt: receipt}
 	for _, m := range meanings {
-		w.Vectors = append(w.Vectors, m.Vectors...)
-		first := m.Vectors[0]
-		named := domain.Embedding{
-			ModelID: first.ModelID, TextSHA256: hex.EncodeToString(first.TextSHA256[:]), VectorSHA256: hex.EncodeToString(first.VectorSHA256[:]),
-		}
-		if now := m.Entity.Governed.Embedding; now != nil && *now == named {
+		if slices.Contains(unsigned, m.Entity.ID) {
 			continue
 		}
-		change := domain.Embed{Embedding: named}
+		w.Vectors = append(w.Vectors, m.Vectors...)
+		if now := m.Entity.Governed.Embedding; now != nil && *now == m.named() {
+			continue
+		}
+		change := domain.Embed{Embedding: m.named()}
 		next, err := change.Apply(m.Entity)
 		if err != nil {
 			return err
 		}
-		plans = append(plans, plan{before: &m.Entity, after: next, change: change.Name()})
+		plans = append(plans, plan{before: &m.Entity, after: next, change: change.Name(), proven: true})
 	}
-	_, err := s.append(ctx, req, w, plans, nil)
+	_, err = s.append(ctx, req, w, plans, nil)
 	if err != nil && !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrHandled) {
 		return refusal(err, nil)
 	}

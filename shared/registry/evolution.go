@@ -229,7 +229,7 @@ func (v *Evolution) written(ctx context.Context, p plan, a ledger.Amendment) (Wr
 	if p.before == nil {
 		return Written{Snapshot: firstSnapshot(p.after, a)}, nil
 	}
-	s, err := v.service.db.Read(ctx, p.after.GovernanceAgentID, p.after.ID, a.Record.Seq)
+	s, err := v.service.readBack(ctx, p.after.GovernanceAgentID, a)
 	return Written{Snapshot: s}, refusal(err, nil)
 }
 

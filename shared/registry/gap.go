@@ -282,7 +282,7 @@ func (s *Service) nearest(ctx context.Context, tenant string, c comparison, gap 
 		if !gap.Missing[i].Compared {
 			continue
 		}
-		near[i], found = found[0], found[1:]
+		near[i], found = c.alike(gap.Missing[i].ID, found[0]), found[1:]
 		for j, h := range near[i] {
 			skills = append(skills, h.Entity.ID)
 			if j < c.q.Limit {
@@ -292,6 +292,18 @@ func (s *Service) nearest(ctx context.Context, tenant string, c comparison, gap 
 		}
 	}
 	return s.nearestAgents(ctx, tenant, c, near, distinct(skills), gap)
+}
+
+// alike gives the hits of a missing skill the similarities that the same pairs have
+// elsewhere in the answer: the database adds up in other steps than cosine does.
+func (c comparison) alike(missing domain.ID, hits []store.Hit) []store.Hit {
+	for i, h := range hits {
+		if v := c.vectors[h.Entity.ID]; v != nil {
+			hits[i].Score = cosine(c.vectors[missing], v)
+		}
+	}
+	slices.SortStableFunc(hits, func(a, b store.Hit) int { return cmp.Compare(b.Score, a.Score) })
+	return hits
 }
 
 // nearestAgents adds who has each missing skill, and then who has a near one.

@@ -349,7 +349,7 @@ func TestTryTeamOfArchivedRole(t *testing.T) {
 	require.NoError(t, err)
 	trial, err := w.s.TryTeam(t.Context(), w.who, w.role, []domain.ID{agent})
 	require.NoError(t, err)
-	require.Equal(t, []string{"L1-TEAM-01 /agents/0", "L1-TEAM-01 /agents", "L1-TEAM-02 /job_role_id"}, brokenRules(trial))
+	require.Equal(t, []string{"L1-TEAM-01 /agents/0", "L1-TEAM-02 /job_role_id"}, brokenRules(trial))
 	require.Equal(t, domain.Archived, trial.Role.Governed.Status)
 	require.Equal(t, domain.Archived, trial.Agents[0].Governed.Status)
 }

@@ -67,7 +67,7 @@ func (s *Service) GetVersion(ctx context.Context, who auth.Principal, kind domai
 }
 
 func (s *Service) version(ctx context.Context, tenant string, kind domain.Kind, id domain.ID, version int64) (store.Snapshot, error) {
-	snapshot, err := s.db.Read(ctx, tenant, id, version)
+	snapshot, err := s.read(ctx, tenant, id, version)
 	if err == nil && (!isKind(snapshot.Entity, kind) || snapshot.Entity.Head.Version != version) {
 		err = store.ErrNotFound
 	}
@@ -117,7 +117,8 @@ func (s *Service) Proofs(ctx context.Context, who auth.Principal, kind domain.Ki
 
 // Compliance judges L0 on what a snapshot carries: the whole chain where that
 // is short, else its newest part. Where another owner's amendments may be hidden
-// from the reader it is the newest part that hangs together.
+// from the reader it is the newest part that hangs together. Of this version's own
+// amendment it judges the signature too.
 func Compliance(s store.Snapshot) domain.Report {
 	history := s.History
 	if s.Partial {
@@ -127,7 +128,7 @@ func Compliance(s store.Snapshot) domain.Report {
 	for _, e := range history {
 		ev.Links = append(ev.Links, domain.Link{
 			Seq: e.Seq, GovernanceAgentID: e.GovernanceAgentID, Author: e.Author, Change: e.Change,
-			Hash: e.Hash, PrevHash: e.PrevHash, Recomputes: e.Recomputes,
+			Hash: e.Hash, PrevHash: e.PrevHash, Recomputes: e.Recomputes && (s.Signed || e.Seq != s.Entity.Head.Version),
 		})
 	}
 	return domain.L0(ev, ledger.Hash(s.Entity.Head.Constitution).String())

@@ -32,6 +32,9 @@ func (c *Certifier) Reaffirm(ctx context.Context, req Request, behind domain.ID)
 			return false, err
 		}
 		pass, _ := Reconsider(law, list, time.Now())
+		if pass, err = c.service.signable(ctx, "", pass); err != nil {
+			return false, err
+		}
 		if len(pass) == 0 {
 			return false, nil
 		}
@@ -46,7 +49,7 @@ func (c *Certifier) Reaffirm(ctx context.Context, req Request, behind domain.ID)
 			if err != nil {
 				return false, err
 			}
-			plans[i] = plan{before: &e, after: next, change: domain.ChangeReaffirmed}
+			plans[i] = plan{before: &e, after: next, change: domain.ChangeReaffirmed, proven: true}
 			w.Certified = append(w.Certified, rests...)
 		}
 		slices.Sort(w.Certified)

@@ -36,6 +36,6 @@ func (s *Service) recall(ctx context.Context, req Request) (Written, error) {
 	if err != nil {
 		return Written{}, err
 	}
-	snapshot, err := s.db.Read(ctx, req.tenant(), r.EntityID, r.Seq)
+	snapshot, err := s.read(ctx, req.tenant(), r.EntityID, r.Seq)
 	return Written{Snapshot: snapshot, Replayed: true}, refusal(err, nil)
 }

@@ -12,9 +12,12 @@ import (
 // missing names the references that did not hold; it is asked only then.
 func refusal(err error, missing func() []domain.Violation) error {
 	var unavailable *store.Unavailable
+	var unsigned *UnsignedError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &unsigned):
+		return notAsSigned(unsigned)
 	case errors.Is(err, store.ErrNotFound):
 		return notFound()
 	case errors.Is(err, store.ErrNameTaken):

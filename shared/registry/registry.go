@@ -123,6 +123,7 @@ type plan struct {
 	breaking bool
 
 	successor *domain.Entity // that the change names, as it stands
+	proven    bool           // before is what was signed
 
 	system string // the function whose own work it is; "" for the request's principal
 	state  []byte // after's, canonical; nil: not made yet
@@ -200,7 +201,7 @@ const amendTries = 3
 var errOvertaken = errors.New("only the system's own work came between") // a sentinel
 
 func (s *Service) amend(ctx context.Context, req Request, id domain.ID, match ledger.Hash, c domain.Change) (Written, error) {
-	head, err := s.db.Read(ctx, req.tenant(), id, store.Newest)
+	head, err := s.read(ctx, req.tenant(), id, store.Newest)
 	if err != nil {
 		return Written{}, s.absent(ctx, req.tenant(), id, err)
 	}
@@ -213,6 +214,9 @@ func (s *Service) amend(ctx context.Context, req Request, id domain.ID, match le
 	}
 	if etag := ledger.Hash(e.Head.ETag); match != (ledger.Hash{}) && match != etag {
 		return Written{}, s.stale(ctx, head, match)
+	}
+	if err := s.onto(ctx, head); err != nil {
+		return Written{}, err
 	}
 	next, err := c.Apply(e)
 	if err != nil {
@@ -227,7 +231,7 @@ func (s *Service) amend(ctx context.Context, req Request, id domain.ID, match le
 		return Written{}, err
 	}
 	w, err := s.commit(ctx, req, plan{
-		before: &e, after: next, change: c.Name(), breaking: domain.Breaking(e, next), successor: successor,
+		before: &e, after: next, change: c.Name(), breaking: domain.Breaking(e, next), successor: successor, proven: true,
 	}, also...)
 	if isStale(err) {
 		if now, readErr := s.db.Read(ctx, req.tenant(), id, store.Newest); readErr == nil && now.Entity.Head.Hash != e.Head.Hash {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/dlai-sd/plant/shared/auth"
@@ -149,8 +150,12 @@ func (s *Service) consequences(ctx context.Context, req Request, before, after d
 	if err != nil {
 		return nil, refusal(err, nil)
 	}
+	marked, err := s.signable(ctx, after.GovernanceAgentID, slices.Collect(maps.Values(heads)))
+	if err != nil {
+		return nil, refusal(err, nil)
+	}
 	var plans []plan
-	for _, e := range heads {
+	for _, e := range marked {
 		if e.Governed.AmendmentAlignment == domain.RequiresReview {
 			continue
 		}
@@ -158,7 +163,7 @@ func (s *Service) consequences(ctx context.Context, req Request, before, after d
 		if err != nil {
 			return nil, err
 		}
-		plans = append(plans, plan{before: &e, after: next, change: domain.ChangeDrifted, system: registryWork})
+		plans = append(plans, plan{before: &e, after: next, change: domain.ChangeDrifted, system: registryWork, proven: true})
 	}
 	return plans, nil
 }
@@ -180,7 +185,7 @@ func (s *Service) Dependents(ctx context.Context, who auth.Principal, kind domai
 // entity returns the newest state that a governance agent may see, archived or
 // not.
 func (s *Service) entity(ctx context.Context, tenant string, kind domain.Kind, id domain.ID) (store.Snapshot, error) {
-	snapshot, err := s.db.Read(ctx, tenant, id, store.Newest)
+	snapshot, err := s.read(ctx, tenant, id, store.Newest)
 	if err != nil {
 		return snapshot, s.absent(ctx, tenant, id, err)
 	}

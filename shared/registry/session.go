@@ -48,6 +48,9 @@ func (s *session) take(ctx context.Context) error {
 	s.decided = map[domain.ID]domain.Entity{}
 	for _, i := range s.order() {
 		s.outcomes[i] = s.decideOne(i)
+		if unsigned := (*UnsignedError)(nil); errors.As(s.outcomes[i].err, &unsigned) {
+			s.c.service.alert(ctx, unsigned.IDs...)
+		}
 	}
 	return s.spread(ctx)
 }
@@ -129,7 +132,7 @@ func (s *session) decideOne(i int) Decided {
 		err = s.examine(i, &out)
 	}
 	if err != nil {
-		out.refuse(advised(s.req.law, err))
+		out.refuse(advised(s.req.law, refusal(err, nil)))
 	}
 	return out
 }
@@ -178,6 +181,9 @@ func (s *session) examine(i int, out *Decided) error {
 	change, err := s.change(f.Entity, d, a, out)
 	if err != nil {
 		return err
+	}
+	if !provenFile(f) {
+		return &UnsignedError{[]domain.ID{e.ID}}
 	}
 	return s.plan(i, e, change, out)
 }
@@ -249,7 +255,7 @@ func (s *session) plan(i int, e domain.Entity, change domain.Change, out *Decide
 		}
 	}
 	s.decided[e.ID] = next
-	s.plans = append(s.plans, plan{before: &e, after: next, change: change.Name(), breaking: domain.Breaking(e, next)})
+	s.plans = append(s.plans, plan{before: &e, after: next, change: change.Name(), breaking: domain.Breaking(e, next), proven: true})
 	s.at = append(s.at, i)
 	out.Change, out.Status, out.Certification = change.Name(), next.Governed.Status, next.Governed.GenesisCertification
 	return nil
@@ -266,6 +272,9 @@ func (s *session) spread(ctx context.Context) error {
 		room := ledger.MaxBatch - len(s.plans)
 		resting, err := s.c.service.db.Resting(ctx, []domain.ID{d.ID}, max(room, 0)+1)
 		if err != nil {
+			return err
+		}
+		if resting, err = s.c.service.signable(ctx, "", resting); err != nil {
 			return err
 		}
 		out := &s.outcomes[i]
@@ -289,11 +298,12 @@ func (s *session) spread(ctx context.Context) error {
 	return nil
 }
 
-// withdrawn plans the loss of a certification that rested on another.
+// withdrawn plans the loss of a certification that rested on another, of what is
+// signable.
 func withdrawn(e domain.Entity, kind domain.Kind, id domain.ID) (plan, error) {
 	c := domain.Decertify{Reasons: []string{fmt.Sprintf("It rests on the %s %s, which is not certified any more.", spoken(kind), id)}}
 	next, err := c.Apply(e)
-	return plan{before: &e, after: next, change: c.Name(), system: certifyWork}, err
+	return plan{before: &e, after: next, change: c.Name(), system: certifyWork, proven: true}, err
 }
 
 func spoken(k domain.Kind) string {

@@ -122,7 +122,11 @@ func (c *Certifier) Spread(ctx context.Context, req Request, id domain.ID) error
 				return false, err
 			}
 			more = len(resting) > ledger.MaxBatch
-			return true, c.withdraw(ctx, req, ground, resting[:min(len(resting), ledger.MaxBatch)], more)
+			if resting, err = c.service.signable(ctx, "", resting[:min(len(resting), ledger.MaxBatch)]); err != nil || len(resting) == 0 {
+				more = false
+				return false, err
+			}
+			return true, c.withdraw(ctx, req, ground, resting, more)
 		})
 		if err != nil || !more {
 			return err

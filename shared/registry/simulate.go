@@ -112,7 +112,10 @@ func namedTwice(agents []domain.ID) (twice []domain.Violation) {
 func (s *Service) tryMembers(ctx context.Context, tenant string, role domain.Entity, agents []domain.ID, heads map[domain.ID]domain.Entity) ([]domain.Violation, error) {
 	team := domain.Team{Name: role.Facts.Label(), JobRoleID: role.ID} // any name will do: it is not asked about
 	members, broken := judgeMembers(tenant, team, agents, heads)
-	broken = append(broken, team.Check(domain.Known{Complete: true, Entities: heads, Members: members})...)
+	checked := team.Check(domain.Known{Complete: true, Entities: heads, Members: members})
+	broken = append(broken, slices.DeleteFunc(checked, func(v domain.Violation) bool {
+		return v.Rule == "L1-TEAM-01" && len(agents) > 0 // who was given and cannot be a member is named above
+	})...)
 	places := map[[2]domain.ID]bool{}
 	leaving := map[domain.ID][]domain.ID{}
 	for _, e := range members {

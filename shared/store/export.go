@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -324,15 +325,31 @@ func collectDocuments(rows pgx.Rows) ([][]byte, error) {
 	})
 }
 
-// LoggedOwner returns whose an entity is, by the log or, before its first amendment
-// has a place there, by its row; ErrNotFound if neither knows it.
-func (db *DB) LoggedOwner(ctx context.Context, id domain.ID) (owner string, err error) {
+// OwnersOf returns whose an entity is by its amendments, the first one's first, and by
+// its row: more than one where somebody gave a part of it to another. The log is asked
+// only about what has neither any more. ErrNotFound if nothing knows it.
+func (db *DB) OwnersOf(ctx context.Context, id domain.ID) (owners []string, err error) {
 	var b pgx.Batch
-	b.Queue(`SELECT coalesce((SELECT governance_agent_id FROM public.log_entry WHERE entity_id = $1 ORDER BY seq LIMIT 1),
-		(SELECT governance_agent_id FROM public.entity WHERE id = $1), '')`, string(id)).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&owner) })
-	if err = db.send(ctx, &b); err == nil && owner == "" {
-		err = ErrNotFound
+	var logged []string
+	collect := func(into *[]string) func(pgx.Rows) error {
+		return func(rows pgx.Rows) (err error) {
+			*into, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			return err
+		}
 	}
-	return owner, err
+	b.Queue(`SELECT owner FROM (SELECT governance_agent_id, seq FROM public.amendment WHERE entity_id = $1
+			UNION ALL SELECT governance_agent_id, $2 FROM public.entity WHERE id = $1) AS o (owner, seq)
+		GROUP BY owner ORDER BY min(seq), owner`, string(id), int64(math.MaxInt64)).Query(collect(&owners))
+	b.Queue(`SELECT DISTINCT governance_agent_id FROM public.log_entry WHERE entity_id = $1 AND governance_agent_id IS NOT NULL ORDER BY 1`, string(id)).
+		Query(collect(&logged))
+	if err := db.send(ctx, &b); err != nil {
+		return nil, err
+	}
+	if len(owners) == 0 {
+		owners = logged
+	}
+	if len(owners) == 0 {
+		return nil, ErrNotFound
+	}
+	return owners, nil
 }

@@ -31,6 +31,8 @@ type Snapshot struct {
 	Skills     []domain.ID    // a team's: the union of its agents'
 	Successor  *domain.Entity // status only: of what superseded_by names, if the tenant sees it
 	StateHolds bool           // salt and state still hash to what the record says
+	Sealed     Proof          // this version's amendment as it is stored, for the registry to judge
+	Signed     bool           // its judgement: that amendment is the one that was signed
 	Partial    bool           // another's entity: only what was shared of its history is here
 }
 
@@ -51,11 +53,13 @@ type Entry struct {
 
 const selectHead = `
 SELECT a.entity_type, a.governance_agent_id, a.seq, a.hash, a.constitution, a.recorded_at, a.state_hash, o.salt, o.state,
+	a.record, coalesce(a.signature, s.signature), s.statement, coalesce(a.batch_index, 0), a.batch_path, coalesce(k.spki, ''),
 	(SELECT b.hash FROM public.amendment b WHERE b.entity_id = a.entity_id AND b.seq <= a.seq AND b.change <> 'embedded'
 		ORDER BY b.seq DESC LIMIT 1),
 	coalesce((SELECT e.created_at FROM public.entity e WHERE e.id = a.entity_id), public.born_at(a.entity_id)),
 	(SELECT n.status FROM public.entity e JOIN public.entity n ON n.id = e.superseded_by WHERE e.id = a.entity_id)
 FROM public.opening o JOIN public.amendment a USING (entity_id, seq)
+LEFT JOIN public.signature_batch s ON s.id = a.batch_id LEFT JOIN public.signing_key k ON k.key_id = a.key_id
 WHERE o.entity_id = $1 AND o.seq <= $2
 ORDER BY o.seq DESC LIMIT 1`
 
@@ -93,6 +97,9 @@ func (db *DB) Read(ctx context.Context, tenant string, id domain.ID, version int
 		s.Count = int64(n)
 	}
 	s.Count = min(s.Count, head)
+	if n := len(s.History); n > 0 {
+		s.Sealed.Entry = s.History[n-1]
+	}
 	s.Partial = s.Entity.GovernanceAgentID != tenant
 	if s.Entity.Kind() == domain.KindTeam {
 		if err := db.readRoster(ctx, tenant, &s); err != nil {
@@ -144,8 +151,12 @@ func scanHead(row pgx.Row, id domain.ID, s *Snapshot) error {
 	var hash, constitution, stateHash, salt, etag []byte
 	var head domain.Head
 	var successor *domain.Status
+	var statement *string
+	var index int
+	var path []byte
+	p := &s.Sealed
 	if err := row.Scan(&kind, &owner, &head.Version, &hash, &constitution, &head.UpdatedAt, &stateHash, &salt, &state,
-		&etag, &head.CreatedAt, &successor); err != nil {
+		&p.Record, &p.Signature, &statement, &index, &path, &p.SPKI, &etag, &head.CreatedAt, &successor); err != nil {
 		return err
 	}
 	if successor != nil {
@@ -164,6 +175,7 @@ func scanHead(row pgx.Row, id domain.ID, s *Snapshot) error {
 	copy(opening.Salt[:], salt)
 	holds := opening.Hash()
 	s.StateHolds = string(holds[:]) == string(stateHash)
+	p.Opening, p.Batch = &opening, batchOf(statement, index, path)
 	return nil
 }
 
@@ -214,6 +226,27 @@ func (db *DB) Proofs(ctx context.Context, tenant string, kind domain.Kind, id do
 		return err
 	})
 	return proofs, db.send(ctx, &b)
+}
+
+const selectSealed = selectAmendments + `
+JOIN unnest($1::uuid[], $2::bigint[]) AS w (id, seq) ON a.entity_id = w.id AND a.seq = w.seq`
+
+// Sealed returns the amendments of entities at these versions, one of each, as the
+// tenant may see them; what is absent is missing from the map.
+func (db *DB) Sealed(ctx context.Context, tenant string, ids []domain.ID, versions []int64) (map[domain.ID]Proof, error) {
+	var b pgx.Batch
+	asTenant(&b, tenant)
+	found := make(map[domain.ID]Proof, len(ids))
+	b.Queue(selectSealed, texts(ids), versions).Query(func(rows pgx.Rows) error {
+		list, err := pgx.CollectRows(rows, scanProof)
+		for _, p := range list {
+			if a, bad := p.Amendment(); bad == nil {
+				found[domain.ID(a.Record.EntityID)] = p
+			}
+		}
+		return err
+	})
+	return found, db.send(ctx, &b)
 }
 
 // Amendment returns the amendment as the ledger verifies it.

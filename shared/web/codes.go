@@ -85,6 +85,12 @@ func Codes() []CodeInfo {
 			Remedy: "Read the entity, look at its status, and choose a move that begins there.",
 		},
 		{
+			Code: domain.CodeTampered, Status: http.StatusConflict, Title: "Not what was signed",
+			Detail: "What is stored is not what was signed, so nothing is signed onto it.",
+			When:   "The newest record of the entity, its state or its signature was changed in the database by hand: a change that was signed onto it would vouch for it. Operators were alerted.",
+			Remedy: "Nothing can be changed here until an operator has put the record right, from a bundle or a backup; GET /api/v1/audit/tampering/{id} names what was found. Everything that was exported before still verifies.",
+		},
+		{
 			Code: domain.CodeGone, Status: http.StatusGone, Title: "Gone",
 			Detail: "This was archived or erased; its history can still be read.",
 			When:   "The entity was archived. Nothing was removed.",

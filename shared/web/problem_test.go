@@ -30,7 +30,7 @@ func TestProblemOfEveryCode(t *testing.T) {
 	t.Parallel()
 	want := map[domain.Code]int{
 		"malformed": 400, "idempotency_key_missing": 400, "unauthenticated": 401, "forbidden": 403, "not_found": 404,
-		"method_not_allowed": 405, "duplicate": 409, "illegal_move": 409, "gone": 410, "stale": 412, "too_large": 413,
+		"method_not_allowed": 405, "duplicate": 409, "illegal_move": 409, "tampered": 409, "gone": 410, "stale": 412, "too_large": 413,
 		"unsupported_media_type": 415, "rule_violated": 422, "idempotency_key_reused": 422, "precondition_required": 428,
 		"too_many_requests": 429, "headers_too_large": 431, "internal": 500, "unavailable": 503,
 	}

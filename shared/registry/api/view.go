@@ -54,7 +54,7 @@ type Full[F domain.Facts] struct {
 
 	AppendOnly      bool        `json:"append_only"`
 	HashChainSHA256 []string    `json:"hash_chain_sha256"` // as amendment_history
-	TamperProof     bool        `json:"tamper_proof"`
+	TamperProof     bool        `json:"tamper_proof"`      // links, this version's state and signature hold, and no tampering waits for its governor
 	ChildIDs        []domain.ID `json:"child_ids"`
 
 	*Roster // of a team
@@ -126,7 +126,7 @@ func fullOf[F domain.Facts](s store.Snapshot) (Full[F], error) {
 		f.HashChainSHA256 = append(f.HashChainSHA256, e.Hash.String())
 	}
 	report := registry.Compliance(s)
-	f.TamperProof = s.StateHolds
+	f.TamperProof = s.StateHolds && !s.Entity.Tampered()
 	for _, o := range report.Outcomes {
 		f.L0ComplianceStatus[fieldName(o.Rule)] = passOrFail(o.Passed)
 		switch o.Rule {
