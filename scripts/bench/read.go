@@ -26,11 +26,13 @@ const (
 	rawTenant = `SELECT set_config('app.governance_agent_id', $1, true)`
 	rawHead   = `
 SELECT a.entity_type, a.governance_agent_id, a.seq, a.hash, a.constitution, a.recorded_at, a.state_hash, o.salt, o.state,
+	a.record, coalesce(a.signature, s.signature), s.statement, coalesce(a.batch_index, 0), a.batch_path, coalesce(k.spki, ''),
 	(SELECT b.hash FROM public.amendment b WHERE b.entity_id = a.entity_id AND b.seq <= a.seq AND b.change <> 'embedded'
 		ORDER BY b.seq DESC LIMIT 1),
 	coalesce((SELECT e.created_at FROM public.entity e WHERE e.id = a.entity_id), public.born_at(a.entity_id)),
 	(SELECT n.status FROM public.entity e JOIN public.entity n ON n.id = e.superseded_by WHERE e.id = a.entity_id)
 FROM public.opening o JOIN public.amendment a USING (entity_id, seq)
+LEFT JOIN public.signature_batch s ON s.id = a.batch_id LEFT JOIN public.signing_key k ON k.key_id = a.key_id
 WHERE o.entity_id = $1 AND o.seq <= $2
 ORDER BY o.seq DESC LIMIT 1`
 	rawHistory = `

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -142,12 +143,16 @@ func TestUsage(t *testing.T) {
 		{"run", "--postgres", "9"},
 		{"token", "--no-such-flag"},
 	} {
+		help := "plant " + args[0] + " --help"
+		if args[0] == "frobnicate" {
+			help = "plant --help"
+		}
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
 			t.Parallel()
 			r := plant(t, environment(), args...)
 			require.Equal(t, 2, r.code)
 			require.Empty(t, r.stdout)
-			require.Contains(t, r.stderr, "Try: plant --help")
+			require.True(t, strings.HasSuffix(r.stderr, "\nTry: "+help+"\n"), r.stderr)
 		})
 	}
 	for _, args := range [][]string{{}, {"--help"}, {"run", "--help"}} {
