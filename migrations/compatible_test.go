@@ -141,7 +141,7 @@ var (
 	createIndex  = regexp.MustCompile(`^create (unique )?index (concurrently )?(?:if not exists )?([a-z0-9_]+) on (?:only )?` + name)
 	createPolicy = regexp.MustCompile(`^(?:create|alter|drop) policy (?:if exists )?[a-z0-9_%]+ on ` + name)
 	createOther  = regexp.MustCompile(`^create (?:or replace )?(function|procedure|type|domain|view|sequence|trigger|policy) ` + name)
-	dropIndex    = regexp.MustCompile(`^drop index (concurrently )?(?:if exists )?` + name)
+	dropIndex    = regexp.MustCompile(`^drop index (?:concurrently )?(?:if exists )?` + name)
 	dropOther    = regexp.MustCompile(`^drop ([a-z]+(?: view)?) (?:if exists )?` + name)
 	alterTable   = regexp.MustCompile(`^alter table (?:if exists )?(?:only )?` + name + `\s*\*? (.*)$`)
 	writes       = regexp.MustCompile(`^(update|delete from|truncate|lock|merge into) (?:table )?(?:only )?` + name)
@@ -179,7 +179,7 @@ func (l *lint) statement(s string) {
 	}
 	switch m := dropIndex.FindStringSubmatch(s); {
 	case m != nil:
-		l.dropIndex(m[1] != "", m[2])
+		l.dropIndex(m[1])
 	case dropOther.MatchString(s):
 		if m := dropOther.FindStringSubmatch(s); !l.made[m[1]+" "+m[2]] {
 			l.find("drops %s %s", m[1], m[2])
@@ -213,11 +213,8 @@ func (l *lint) index(unique, concurrently bool, index, table string) {
 	}
 }
 
-func (l *lint) dropIndex(concurrently bool, index string) {
+func (l *lint) dropIndex(index string) {
 	table := l.used.indexes[index]
-	if concurrently {
-		l.find("drops index %s concurrently, which no transaction does", index)
-	}
 	if l.made["index "+index] {
 		return
 	}
