@@ -133,6 +133,11 @@ upgrade: ## Upgrade a running deployment under load (UPGRADE_FROM=commit of the 
 	if [ -n "$(UPGRADE_FROM)" ]; then from=$$(mktemp -d); git archive $(UPGRADE_FROM) | tar x -C "$$from"; fi; \
 	UPGRADE_FROM="$$from" $(TESTSTACK) -- go test -count=1 -v -timeout 15m -run '^TestRollingUpgrade$$' ./scripts/rehearsal
 
+.PHONY: upgrade-latency
+upgrade-latency: ## Latency while migrations run against none, in interleaved pairs (UPGRADE_PAIRS=20 UPGRADE_WINDOW=10s UPGRADE_RATE=50 UPGRADE_SEED=)
+	@UPGRADE_PAIRS=$(or $(UPGRADE_PAIRS),20) UPGRADE_WINDOW=$(UPGRADE_WINDOW) UPGRADE_RATE=$(UPGRADE_RATE) UPGRADE_SEED=$(UPGRADE_SEED) \
+		$(TESTSTACK) -- go test -count=1 -v -timeout 60m -run '^TestUpgradeLatency$$' ./scripts/rehearsal
+
 .PHONY: infra
 infra: ## Check infra/ with terraform, then price, connections and rights of its plans (TF_PROVIDER_DIR=)
 	@infra/check.sh bin/infra

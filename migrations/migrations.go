@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -81,28 +82,29 @@ func Latest() int64 {
 // progress (which may be nil) with the name of each one applied. The login in url
 // must be able to become [Owner], as plant_migrator is. Of several at once, one
 // applies while the others wait (up to five minutes) and find nothing left to do.
+// A migration whose tables are in use gives way and is tried again, [DefaultAttempts]
+// times at most; then the error is [ErrInUse].
 func Up(ctx context.Context, url string, progress func(name string), options ...Option) error {
-	return withProvider(ctx, url, options, func(p *goose.Provider) error {
-		for {
-			result, err := p.UpByOne(ctx)
-			if errors.Is(err, goose.ErrNoNextVersion) {
-				return nil
-			}
-			if err != nil {
-				return fmt.Errorf("migrate: %w", err)
-			}
-			if progress != nil {
-				progress(result.Source.Path)
-			}
+	s := newSession(url, options)
+	for {
+		name, err := s.next(ctx)
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return nil
 		}
-	})
+		if err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+		if progress != nil {
+			progress(name)
+		}
+	}
 }
 
 // Status lists every migration in order, applied or not. Like Up it makes goose's
 // own table where there is none, and waits for a migration that is running.
 func Status(ctx context.Context, url string, options ...Option) ([]State, error) {
 	var states []State
-	err := withProvider(ctx, url, options, func(p *goose.Provider) error {
+	err := newSession(url, options).withProvider(ctx, 0, func(p *goose.Provider) error {
 		all, err := p.Status(ctx)
 		if err != nil {
 			return fmt.Errorf("migration status: %w", err)
@@ -123,7 +125,7 @@ func Status(ctx context.Context, url string, options ...Option) ([]State, error)
 // which every role may read.
 func Version(ctx context.Context, url string) (int64, error) {
 	var version int64
-	err := withProvider(ctx, url, nil, func(p *goose.Provider) error {
+	err := newSession(url, nil).withProvider(ctx, 0, func(p *goose.Provider) error {
 		var err error
 		if version, err = p.GetDBVersion(ctx); err != nil {
 			return fmt.Errorf("schema version: %w", err)
@@ -133,24 +135,42 @@ func Version(ctx context.Context, url string) (int64, error) {
 	return version, err
 }
 
-// Option says how the database is reached, where its url alone does not.
-type Option func(*pgx.ConnConfig)
+// session says how the database is reached and how a migration waits there.
+type session struct {
+	url      string
+	dial     pgconn.DialFunc // nil: pgx's own
+	attempts int
+	gaveWay  func(name string, pause time.Duration, cause error) // may be nil
+}
+
+// Option says more about a session than the database's url does.
+type Option func(*session)
+
+func newSession(url string, options []Option) *session {
+	s := &session{url: url, attempts: DefaultAttempts}
+	for _, option := range options {
+		option(s)
+	}
+	return s
+}
 
 // Through makes connections with dial, as the Cloud SQL connector wants it.
 func Through(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
-	return func(c *pgx.ConnConfig) { c.DialFunc = dial }
+	return func(s *session) { s.dial = dial }
 }
 
 // withProvider runs f with a provider whose connections act as Owner, so that
-// everything a migration makes belongs to it.
-func withProvider(ctx context.Context, url string, options []Option, f func(*goose.Provider) error) (err error) {
-	config, err := pgx.ParseConfig(url)
+// everything a migration makes belongs to it, and wait no longer than wait for a
+// lock; 0 means for ever.
+func (s *session) withProvider(ctx context.Context, wait time.Duration, f func(*goose.Provider) error) (err error) {
+	config, err := pgx.ParseConfig(s.url)
 	if err != nil {
 		return fmt.Errorf("database url: %w", err)
 	}
-	for _, option := range options {
-		option(config)
+	if s.dial != nil {
+		config.DialFunc = s.dial
 	}
+	config.RuntimeParams["lock_timeout"] = milliseconds(wait)
 	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		if _, err := c.Exec(ctx, "SET ROLE "+Owner); err != nil {
 			return fmt.Errorf("become %s: %w", Owner, err)

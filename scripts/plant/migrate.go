@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,10 +47,12 @@ func bootstrap(ctx context.Context, adminURL string) error {
 	return nil
 }
 
-type upCmd struct{}
+type upCmd struct {
+	Attempts int `help:"How often one migration may give way to those who use its tables." default:"20"`
+}
 
 // Run applies what is missing.
-func (upCmd) Run(a *app) error {
+func (c upCmd) Run(a *app) error {
 	ctx, cancel := context.WithTimeout(a.ctx, migrateTimeout)
 	defer cancel()
 	url, options, done, err := a.migrator(ctx)
@@ -57,7 +60,13 @@ func (upCmd) Run(a *app) error {
 		return err
 	}
 	defer done()
+	options = append(options, migrations.Attempts(c.Attempts), migrations.GaveWay(func(name string, pause time.Duration, cause error) {
+		fmt.Fprintf(a.stderr, "%s gave way to those who use its tables, and is tried again in %s: %v\n", name, pause.Round(10*time.Millisecond), cause)
+	}))
 	err = migrations.Up(ctx, url, func(name string) { fmt.Fprintln(a.stderr, "applied", name) }, options...)
+	if errors.Is(err, migrations.ErrInUse) {
+		return err // it says what to do
+	}
 	if err != nil {
 		return advise(err, "plant migrate status")
 	}

@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"archive/tar"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -79,19 +80,41 @@ func unpack(t *testing.T, root string, files io.Reader) {
 	}
 }
 
-// nextVersion is this source with one more migration, of the statements that a
-// migration may hold: what the deployment after this one will look like.
+// release is the migrations of the next version: what a migration may hold (see
+// migrations/compatible_test.go), on the tables that every request touches.
+var release = []string{
+	"ALTER TABLE entity ADD COLUMN rehearsed text",
+	"ALTER TABLE entity ADD CONSTRAINT entity_rehearsed CHECK (length(rehearsed) < 100) NOT VALID",
+	"ALTER TABLE amendment ADD COLUMN rehearsed boolean NOT NULL DEFAULT false",
+	"ALTER TABLE skill ADD COLUMN rehearsed int",
+	"ALTER TABLE opening ADD COLUMN rehearsed text NOT NULL DEFAULT ''",
+	"ALTER TABLE outbox ADD COLUMN rehearsed timestamptz NOT NULL DEFAULT now()",
+	"ALTER TABLE idempotency_key ADD COLUMN rehearsed uuid",
+	"ALTER TABLE principal ADD COLUMN rehearsed text",
+	"CREATE TABLE rehearsed (id uuid PRIMARY KEY REFERENCES entity (id))",
+	"ALTER TABLE entity VALIDATE CONSTRAINT entity_rehearsed",
+}
+
+// takenBack is what undoes the release, for the owner of the tables.
+var takenBack = []string{
+	"DROP TABLE rehearsed", "ALTER TABLE entity DROP COLUMN rehearsed", "ALTER TABLE amendment DROP COLUMN rehearsed",
+	"ALTER TABLE skill DROP COLUMN rehearsed", "ALTER TABLE opening DROP COLUMN rehearsed", "ALTER TABLE outbox DROP COLUMN rehearsed",
+	"ALTER TABLE idempotency_key DROP COLUMN rehearsed", "ALTER TABLE principal DROP COLUMN rehearsed",
+	"DELETE FROM goose_db_version WHERE version_id >= 900",
+}
+
+// nextVersion is this source with a release's migrations more: what the deployment
+// after this one will look like.
 func nextVersion(t *testing.T) version {
 	t.Helper()
-	dir := t.TempDir()
-	added := filepath.Join(dir, "next.sql")
-	require.NoError(t, os.WriteFile(added, []byte(`-- +goose Up
-ALTER TABLE entity ADD COLUMN rehearsed text;
-ALTER TABLE amendment ADD COLUMN rehearsed boolean NOT NULL DEFAULT false;
-ALTER TABLE entity ADD CONSTRAINT entity_rehearsed CHECK (length(rehearsed) < 100) NOT VALID;
-CREATE TABLE rehearsed (id bigint PRIMARY KEY);
-`), 0o600))
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(testdata.Root(), "migrations/900_rehearsed.sql"): added}})
+	dir, replace := t.TempDir(), map[string]string{}
+	for i, statement := range release {
+		name := fmt.Sprintf("%d_rehearsed.sql", 900+i)
+		added := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(added, []byte("-- +goose Up\n"+statement+";\n"), 0o600))
+		replace[filepath.Join(testdata.Root(), "migrations", name)] = added
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	require.NoError(t, err)
 	file := filepath.Join(dir, "overlay.json")
 	require.NoError(t, os.WriteFile(file, overlay, 0o600))

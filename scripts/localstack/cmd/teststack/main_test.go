@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -17,14 +18,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asCommand tells this program to be teststack instead of its tests.
+// asCommand tells this program to be teststack instead of its tests, or a command
+// that says so and waits.
 const asCommand = "TESTSTACK_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) != "" {
+	switch os.Getenv(asCommand) {
+	case "":
+		os.Exit(m.Run())
+	case "waits":
+		fmt.Println("waiting")
+		<-time.After(time.Minute)
+		fmt.Println("no signal came")
+	default:
 		main()
 	}
-	os.Exit(m.Run())
 }
 
 // started is a teststack whose command waits and whose servers answer.
@@ -51,7 +59,7 @@ func command(ctx context.Context, args ...string) *exec.Cmd {
 
 func start(t *testing.T, script string) started {
 	t.Helper()
-	cmd := command(t.Context(), "--", "sh", "-c", `echo "$TEST_POSTGRES_URL"; echo "$TEST_REDIS_URL"; `+script)
+	cmd := command(t.Context(), "--", "sh", "-c", `echo "$TEST_POSTGRES_URL"; echo "$TEST_REDIS_URL"; `+script, os.Args[0])
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -87,16 +95,24 @@ func TestExitCodeIsTheCommandsAndServersStop(t *testing.T) {
 	}
 }
 
+// The command is a shell and its child, and the signal is for both. The child says
+// itself that it waits: a SIGINT that comes between a shell's vfork and its child's
+// exec is lost to the child (dash catches SIGINT and its vforked child shares the
+// handler), and the shell puts its own off until the child ends.
 func TestSignalsReachTheCommandAndServersStop(t *testing.T) {
 	t.Parallel()
 	for name, sig := range map[string]syscall.Signal{"interrupt": syscall.SIGINT, "terminate": syscall.SIGTERM} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, "echo waiting; sleep 600; echo never")
-			line, err := bufio.NewReader(s.rest).ReadString('\n')
+			s := start(t, asCommand+`=waits "$0"; echo never`)
+			rest := bufio.NewReader(s.rest)
+			line, err := rest.ReadString('\n')
 			require.NoError(t, err)
 			require.Equal(t, "waiting\n", line)
 			require.NoError(t, s.cmd.Process.Signal(sig))
+			said, err := io.ReadAll(rest) // ends when the last holder of stdout is gone
+			require.NoError(t, err)
+			require.Empty(t, said)
 			var exit *exec.ExitError
 			require.ErrorAs(t, s.cmd.Wait(), &exit)
 			require.Equal(t, 128+int(sig), exit.ExitCode())

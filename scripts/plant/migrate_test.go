@@ -1,0 +1,21 @@
+package main
+
+import (
+	"io"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dlai-sd/plant/migrations"
+)
+
+func TestMigrateGivesWayAsOftenAsTheLibrary(t *testing.T) {
+	t.Parallel()
+	var c cli
+	parser, err := kong.New(&c, kong.Name("plant"), kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
+	require.NoError(t, err)
+	_, err = parser.Parse([]string{"migrate", "up"})
+	require.NoError(t, err)
+	require.Equal(t, migrations.DefaultAttempts, c.Migrate.Up.Attempts)
+}
