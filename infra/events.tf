@@ -138,6 +138,23 @@ resource "google_pubsub_topic_iam_member" "operator" {
   member = "serviceAccount:${local.runner["operator"]}"
 }
 
+# plant doctor asks whether topics and subscriptions are there, and for their filters.
+resource "google_pubsub_topic_iam_member" "doctor" {
+  for_each = { events = google_pubsub_topic.events.name, dead-letter = google_pubsub_topic.dead_letter.name, budget = google_pubsub_topic.budget.name }
+  topic    = each.value
+  role     = "roles/pubsub.viewer"
+  member   = "serviceAccount:${local.runner["operator"]}"
+}
+
+resource "google_pubsub_subscription_iam_member" "doctor" {
+  for_each = merge(
+    google_pubsub_subscription.push, { for s in google_pubsub_subscription.budget : "budget" => s }, { dead-letter = google_pubsub_subscription.dead_letter },
+  )
+  subscription = each.value.name
+  role         = "roles/pubsub.viewer"
+  member       = "serviceAccount:${local.runner["operator"]}"
+}
+
 # The clock. Three jobs are free; a test counts them.
 resource "google_cloud_scheduler_job" "job" {
   for_each         = { for name, j in local.schedule : name => j if var.serve }

@@ -59,7 +59,7 @@ func document(settings []setting) []byte {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.standard(), s.Unit, meaning, s.readers(settings))
 	}
 	b.WriteString("\nGoogle's libraries read their own: `PUBSUB_EMULATOR_HOST` (host:port) and `GOOGLE_APPLICATION_CREDENTIALS` (file) on a machine outside Google Cloud; a deployment sets neither.\n")
-	b.WriteString("\n## The command line and the local stack\n\nNone is needed for `make run`. Beside these the command line reads `GOOGLE_CLOUD_PROJECT`, `PLANT_ORIGIN`, `SECRET_MANAGER_ENDPOINT`, `AMENDMENT_KEY`, `CHECKPOINT_KEY`, `HEADS_KEY`, `CHECKPOINT_BUCKET`, `CHECKPOINT_DIR`, `JWT_KEYS`, `PUBSUB_TOPIC`, `EMBED_MODEL`, `MODEL_DIR`, `TOKEN_ISSUER`, `TOKEN_AUDIENCE`, `INSTANCE_CONNECTION_NAME`, `DB_IAM_USER` and `DB_NAME` as above.\n\n")
+	b.WriteString("\n## The command line and the local stack\n\nNone is needed for `make run`. Beside these the command line reads `GOOGLE_CLOUD_PROJECT`, `PLANT_ORIGIN`, `SECRET_MANAGER_ENDPOINT`, `AMENDMENT_KEY`, `CERTIFICATION_KEY`, `CHECKPOINT_KEY`, `HEADS_KEY`, `CHECKPOINT_BUCKET`, `CHECKPOINT_DIR`, `JWT_KEYS`, `PUBSUB_TOPIC`, `EMBED_MODEL`, `MODEL_DIR`, `TOKEN_ISSUER`, `TOKEN_AUDIENCE`, `INSTANCE_CONNECTION_NAME`, `DB_IAM_USER` and `DB_NAME` as above.\n\n")
 	b.WriteString("| variable | example | unit or form | what it says |\n|---|---|---|---|\n")
 	for _, t := range tools() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", t.name, code(t.value), t.unit, t.meaning)

@@ -88,10 +88,10 @@ func (a *app) deployment(ctx context.Context) (d doctor.Deployment, done func(),
 	}
 	s := a.settings
 	d = doctor.Deployment{
-		Origin: s.Origin, Project: s.Project, Topics: []string{eventsTopic, deadTopic}, DeadLetters: deadSubscription,
+		Origin: s.Origin, Project: s.Project, Topics: []string{eventsTopic, deadTopic, budgetTopic}, DeadLetters: deadSubscription,
 		Subscriptions: a.subscriptions(),
 		Pinned: map[string]string{
-			"AMENDMENT_KEY": s.AmendmentKey, "CHECKPOINT_KEY": s.CheckpointKey, "HEADS_KEY": s.HeadsKey, "JWT_KEYS": s.TokenKeys,
+			"AMENDMENT_KEY": s.AmendmentKey, "CERTIFICATION_KEY": s.CertifyingKey, "CHECKPOINT_KEY": s.CheckpointKey, "HEADS_KEY": s.HeadsKey, "JWT_KEYS": s.TokenKeys,
 		},
 	}
 	if d.DB, err = a.openDB(s.OperatorURL, "PLANT_OPERATOR_DATABASE_URL"); err != nil {

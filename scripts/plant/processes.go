@@ -207,7 +207,7 @@ func (s *stack) environment(function string, listen int) []string {
 		"FUNCTION_TARGET=" + function, "HOST=127.0.0.1", "PORT=" + strconv.Itoa(listen),
 		"PLANT_ORIGIN=" + st.Origin, "GOOGLE_CLOUD_PROJECT=" + localProject,
 		"DATABASE_URL=" + s.database(roles[function]), "DB_POOL=4", "REDIS_URL=" + s.redisURL,
-		"SECRET_MANAGER_ENDPOINT=" + st.SecretManager, "AMENDMENT_KEY=" + st.AmendmentKey, "CERTIFICATION_KEY=" + s.keyring[domain.UseCertification], "JWT_KEYS=" + st.TokenKeys,
+		"SECRET_MANAGER_ENDPOINT=" + st.SecretManager, "AMENDMENT_KEY=" + st.AmendmentKey, "CERTIFICATION_KEY=" + st.CertifyingKey, "JWT_KEYS=" + st.TokenKeys,
 		"CHECKPOINT_KEY=" + st.CheckpointKey, "HEADS_KEY=" + st.HeadsKey, "CHECKPOINT_DIR=" + st.CheckpointDir,
 		"TOKEN_ISSUER=" + localIssuer, "TOKEN_AUDIENCE=" + localAudience,
 		"PUBSUB_EMULATOR_HOST=" + s.pubsub.Addr(), "PUBSUB_TOPIC=" + eventsTopic,

@@ -221,6 +221,7 @@ func (s *stack) ensureKeys(ctx context.Context) error {
 	}
 	s.keyring, err = ring.Ensure(ctx, func(use domain.KeyUse) { fmt.Fprintf(s.app.stderr, "    %s\n", use) })
 	st := &s.app.settings
+	st.CertifyingKey = s.keyring[domain.UseCertification]
 	st.AmendmentKey, st.CheckpointKey, st.HeadsKey = s.keyring[domain.UseAmendment], s.keyring[domain.UseCheckpoint], s.keyring[domain.UseHeads]
 	return err
 }
