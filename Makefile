@@ -144,7 +144,8 @@ infra: ## Check infra/ with terraform, then price, connections and rights of its
 	@if [ -f bin/infra/team.json ]; then INFRA_PLANS=$(CURDIR)/bin/infra go test -count=1 ./scripts/cloud; fi
 
 .PHONY: infra-update
-infra-update: ## The same, keeping what changed: summaries of the plans, prices, rewrites, settings
+infra-update: ## The same, keeping what changed: summaries of the plans, prices, rewrites, deliveries, settings
+	@go run ./scripts/cloud generate
 	@infra/check.sh bin/infra
 	@INFRA_PLANS=$(CURDIR)/bin/infra go test -count=1 -run TestSummaries ./scripts/cloud -update
 	@go run ./scripts/cloud generate

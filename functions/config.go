@@ -4,14 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
-
-	"github.com/dlai-sd/plant/shared/ledger"
 )
 
 // maxAuditBudget leaves a request of 25 s the time for one more chunk.
@@ -20,11 +15,11 @@ const maxAuditBudget = 15 * time.Second
 // Config is what a function is told from outside. There is no default for
 // anything that decides whom to trust.
 type Config struct {
-	Function string `env:"FUNCTION_TARGET, required"`
+	Function string `env:"FUNCTION_TARGET"`
 	Port     int    `env:"PORT, default=8080"`
 	Host     string `env:"HOST"` // empty: every interface, as Cloud Run wants it
-	Origin   string `env:"PLANT_ORIGIN, required"`
-	Project  string `env:"GOOGLE_CLOUD_PROJECT, required"`
+	Origin   string `env:"PLANT_ORIGIN"`
+	Project  string `env:"GOOGLE_CLOUD_PROJECT"`
 
 	DatabaseURL string `env:"DATABASE_URL"`
 	Instance    string `env:"INSTANCE_CONNECTION_NAME"`
@@ -70,57 +65,38 @@ type Config struct {
 	EmbedURL  string `env:"EMBED_URL"` // of embed; empty: no warning of near-duplicates
 }
 
-// readConfig reads the environment through lookup and refuses what cannot be
-// right, in one sentence.
-func readConfig(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
-	var c Config
-	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: lookup}); err != nil {
-		return c, fmt.Errorf("configuration: %w", byVariable(err))
+// readConfig reads the environment through lookup and refuses what cannot be right,
+// in one sentence, before anything is opened. An empty value is none.
+func readConfig(ctx context.Context, lookup envconfig.Lookuper) (c Config, err error) {
+	set := envconfig.LookuperFunc(func(name string) (string, bool) {
+		value, _ := lookup.Lookup(name)
+		return value, value != ""
+	})
+	read := func(lookup envconfig.Lookuper) error {
+		return envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: lookup})
 	}
-	if err := c.check(); err != nil {
-		return c, fmt.Errorf("configuration: %w", err)
+	together := func(envconfig.Lookuper) error { return c.agrees() }
+	for _, step := range []func(envconfig.Lookuper) error{refuseMalformed, refuseMissing, read, together} {
+		if err := step(set); err != nil {
+			return c, fmt.Errorf("configuration: %w", err)
+		}
 	}
 	return c, nil
 }
 
-func (c Config) check() error {
-	if err := ledger.CheckOrigin(c.Origin); err != nil {
-		return fmt.Errorf("PLANT_ORIGIN: %w", err)
-	}
+// agrees refuses values that are well by themselves, but not together.
+func (c Config) agrees() error {
 	if (c.DatabaseURL == "") == (c.Instance == "") {
 		return errors.New("set either DATABASE_URL or INSTANCE_CONNECTION_NAME (with DB_IAM_USER and DB_NAME)")
 	}
 	if c.Instance != "" && (c.IAMUser == "" || c.Database == "") {
 		return errors.New("INSTANCE_CONNECTION_NAME needs DB_IAM_USER and DB_NAME")
 	}
-	if c.Pool < 1 || c.Pool > 20 {
-		return errors.New("DB_POOL is 1 to 20 connections")
+	if c.Function == auditRun && (c.CheckpointBucket == "") == (c.CheckpointDir == "") {
+		return fmt.Errorf("%s needs either CHECKPOINT_BUCKET or CHECKPOINT_DIR", c.Function)
 	}
-	if c.AuditBudget < 0 || c.AuditBudget > maxAuditBudget {
-		return errors.New("AUDIT_BUDGET is 0s to 15s")
-	}
-	if c.Port < 1 || c.Port > 65535 {
-		return errors.New("PORT is 1 to 65535")
-	}
-	if !(c.HoldAt > 0 && c.HoldAt <= 10) {
-		return errors.New("BUDGET_HOLD_AT is a part of the budget, above 0 and at most 10")
-	}
-	if u, err := url.Parse(c.OIDCIssuer); err != nil || u.Host == "" {
-		return errors.New("OIDC_ISSUER is not a URL")
+	if c.NextModel == c.Model {
+		return errors.New("EMBED_NEXT_MODEL must be another model than EMBED_MODEL")
 	}
 	return nil
-}
-
-// need refuses to start where a function lacks what it cannot do without.
-func need(function string, values map[string]string) error {
-	var missing []string
-	for name, value := range values {
-		if value == "" {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return fmt.Errorf("configuration: %s needs %s", function, strings.Join(slices.Sorted(slices.Values(missing)), ", "))
 }

@@ -90,7 +90,7 @@ func (d *deps) open(ctx context.Context) (function, error) {
 	case issueToken:
 		return d.openIssueToken(ctx)
 	}
-	return function{}, fmt.Errorf("configuration: FUNCTION_TARGET is %q, which is none of %v", d.cfg.Function, Functions())
+	return function{}, fmt.Errorf("configuration: FUNCTION_TARGET is none of %v", Functions())
 }
 
 // openRegistry opens the functions that write entities on behalf of their
@@ -253,26 +253,23 @@ func localSecrets(endpoint string) []option.ClientOption {
 // openSigner reads the amendment key once; a key that cannot be read stops the
 // start.
 func (d *deps) openSigner(ctx context.Context) (err error) {
-	d.signer, err = d.openKey(ctx, "AMENDMENT_KEY", d.cfg.AmendmentKey)
+	d.signer, err = d.openKey(ctx, d.cfg.AmendmentKey)
 	return err
 }
 
 // openAmendingKey is openSigner for a function whose own key is another.
 func (d *deps) openAmendingKey(ctx context.Context) (err error) {
-	d.amender, err = d.openKey(ctx, "AMENDMENT_KEY", d.cfg.AmendmentKey)
+	d.amender, err = d.openKey(ctx, d.cfg.AmendmentKey)
 	return err
 }
 
 // openCertifyingKey is openSigner for the key that decisions are signed with.
 func (d *deps) openCertifyingKey(ctx context.Context) (err error) {
-	d.signer, err = d.openKey(ctx, "CERTIFICATION_KEY", d.cfg.CertifyingKey)
+	d.signer, err = d.openKey(ctx, d.cfg.CertifyingKey)
 	return err
 }
 
-func (d *deps) openKey(ctx context.Context, name, version string) (*keys.Holder, error) {
-	if err := need(d.cfg.Function, map[string]string{name: version}); err != nil {
-		return nil, err
-	}
+func (d *deps) openKey(ctx context.Context, version string) (*keys.Holder, error) {
 	if err := d.openSecrets(ctx); err != nil {
 		return nil, err
 	}
@@ -283,11 +280,6 @@ func (d *deps) openKey(ctx context.Context, name, version string) (*keys.Holder,
 
 // openTokens reads the secrets that tokens are signed with.
 func (d *deps) openTokens(ctx context.Context) error {
-	if err := need(d.cfg.Function, map[string]string{
-		"JWT_KEYS": d.cfg.TokenKeys, "TOKEN_ISSUER": d.cfg.TokenIssuer, "TOKEN_AUDIENCE": d.cfg.TokenAudience,
-	}); err != nil {
-		return err
-	}
 	if err := d.openSecrets(ctx); err != nil {
 		return err
 	}
@@ -310,13 +302,7 @@ func (d *deps) openBearer(ctx context.Context) error {
 	return err
 }
 
-func (d *deps) openPush(context.Context) error {
-	if err := need(d.cfg.Function, map[string]string{
-		"PUSH_AUDIENCE": d.cfg.PushAudience, "PUSH_SERVICE_ACCOUNT": d.cfg.PushServiceAccount,
-	}); err != nil {
-		return err
-	}
-	var err error
+func (d *deps) openPush(context.Context) (err error) {
 	d.push, err = auth.NewOIDC(auth.OIDCConfig{
 		Issuer: d.cfg.OIDCIssuer, Audience: d.cfg.PushAudience, Emails: []string{d.cfg.PushServiceAccount},
 	})

@@ -228,7 +228,7 @@ func TestSearchRefuses(t *testing.T) {
 	_, token := k.author(t, "acme")
 	for _, query := range []string{
 		"", "q=", "q=+", "q=" + strings.Repeat("x", 2001), "q=a%00b", "q=x&kind=agent", "q=x&mode=best", "q=x&limit=0",
-		"q=x&limit=101", "q=x&category=none", "q=x&status=archived", "q=x&unknown=1", "q=x&q=y",
+		"q=x&limit=101", "q=x&limit=05", "q=x&limit=%2B5", "q=x&limit=+5", "q=x&category=none", "q=x&status=archived", "q=x&unknown=1", "q=x&q=y",
 	} {
 		require.Equal(t, http.StatusBadRequest, e.do(t, call{method: "GET", path: "/api/v1/search?" + query, token: token}).status, query)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -55,9 +54,6 @@ func (d *deps) recipes() ([]embedding.Recipe, error) {
 		return []embedding.Recipe{inUse}, nil
 	}
 	next, err := embedding.FindRecipe(d.cfg.NextModel)
-	if err == nil && next.ModelID == inUse.ModelID {
-		err = errors.New("it is the one in use")
-	}
 	if err != nil {
 		return nil, fmt.Errorf("configuration: EMBED_NEXT_MODEL: %w", err)
 	}
@@ -92,9 +88,6 @@ func (d *deps) openModel(ctx context.Context) (*embedding.Embedder, error) {
 }
 
 func (d *deps) readModel(ctx context.Context) (*minilm.Model, error) {
-	if err := need(d.cfg.Function, map[string]string{"MODEL_DIR": d.cfg.ModelDir}); err != nil {
-		return nil, err
-	}
 	model, err := minilm.Open(d.cfg.ModelDir, minilm.Options{Threads: d.cfg.Threads})
 	if err != nil {
 		return nil, err

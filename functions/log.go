@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/dlai-sd/plant/shared/checkpoints"
@@ -15,9 +14,6 @@ import (
 // openLog reads the keys that sign checkpoints and heads records, and opens the
 // place where checkpoints are published.
 func (d *deps) openLog(ctx context.Context) error {
-	if err := need(d.cfg.Function, map[string]string{"CHECKPOINT_KEY": d.cfg.CheckpointKey, "HEADS_KEY": d.cfg.HeadsKey}); err != nil {
-		return err
-	}
 	published, err := d.openCheckpoints(ctx)
 	if err != nil {
 		return err
@@ -38,9 +34,6 @@ func (d *deps) openLog(ctx context.Context) error {
 }
 
 func (d *deps) openCheckpoints(ctx context.Context) (checkpoints.Store, error) {
-	if (d.cfg.CheckpointBucket == "") == (d.cfg.CheckpointDir == "") {
-		return nil, fmt.Errorf("configuration: %s needs either CHECKPOINT_BUCKET or CHECKPOINT_DIR", d.cfg.Function)
-	}
 	if d.cfg.CheckpointDir != "" {
 		return checkpoints.NewFolder(d.cfg.CheckpointDir)
 	}

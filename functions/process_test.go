@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -45,6 +46,7 @@ func TestProcess(t *testing.T) {
 		require.Equal(t, Routes(), as[[]Route](t, answer{body: out}))
 	})
 	t.Run("refuses", func(t *testing.T) { t.Parallel(); refusesToStart(t, k, binary) })
+	t.Run("opens nothing", func(t *testing.T) { t.Parallel(); refusesBeforeItOpens(t, binary) })
 	t.Run("drains", func(t *testing.T) { t.Parallel(); drains(t, k, binary) })
 }
 
@@ -72,18 +74,18 @@ func refusesToStart(t *testing.T, k *kit, binary string) {
 		change   map[string]string
 		says     string
 	}{
-		"unknown function":   {createSkill, map[string]string{"FUNCTION_TARGET": "create-magic"}, "create-magic"},
+		"unknown function":   {createSkill, map[string]string{"FUNCTION_TARGET": "create-magic"}, "FUNCTION_TARGET must be one of create-skill, "},
 		"no function":        {createSkill, map[string]string{"FUNCTION_TARGET": ""}, "FUNCTION_TARGET"},
 		"nothing at all":     {createSkill, map[string]string{"FUNCTION_TARGET": "", "PLANT_ORIGIN": "", "GOOGLE_CLOUD_PROJECT": ""}, "FUNCTION_TARGET"},
 		"no origin":          {createSkill, map[string]string{"PLANT_ORIGIN": ""}, "PLANT_ORIGIN"},
-		"bad origin":         {createSkill, map[string]string{"PLANT_ORIGIN": "Not An Origin"}, "PLANT_ORIGIN"},
+		"bad origin":         {createSkill, map[string]string{"PLANT_ORIGIN": "Not An Origin"}, "PLANT_ORIGIN must be"},
 		"no database":        {createSkill, map[string]string{"DATABASE_URL": ""}, "DATABASE_URL"},
 		"two databases":      {createSkill, map[string]string{"INSTANCE_CONNECTION_NAME": "a:b:c"}, "DATABASE_URL"},
 		"half a database":    {createSkill, map[string]string{"DATABASE_URL": "", "INSTANCE_CONNECTION_NAME": "a:b:c"}, "DB_IAM_USER"},
-		"bad database":       {createSkill, map[string]string{"DATABASE_URL": "postgres://user:hunter2@:bad:/"}, "open database"},
+		"bad database":       {createSkill, map[string]string{"DATABASE_URL": "postgres://user:hunter2@:bad:/"}, "DATABASE_URL must be"},
 		"database away":      {createSkill, map[string]string{"DATABASE_URL": "postgres://u:hunter2@127.0.0.1:1/x"}, "database unavailable"},
 		"pool":               {createSkill, map[string]string{"DB_POOL": "0"}, "DB_POOL"},
-		"pool, not a number": {createSkill, map[string]string{"DB_POOL": "many"}, "DB_POOL is not a whole number"},
+		"pool, not a number": {createSkill, map[string]string{"DB_POOL": "many"}, "DB_POOL must be a whole number"},
 		"misspelt":           {createSkill, map[string]string{"PLANT_ORIGN": "x/1"}, "PLANT_ORIGN is no variable"},
 		"port":               {createSkill, map[string]string{"PORT": "99999"}, "PORT"},
 		"issuer":             {auditRun, map[string]string{"OIDC_ISSUER": "nonsense"}, "OIDC_ISSUER"},
@@ -96,7 +98,7 @@ func refusesToStart(t *testing.T, k *kit, binary string) {
 		"no push settings":   {auditRun, map[string]string{"PUSH_AUDIENCE": "", "PUSH_SERVICE_ACCOUNT": ""}, "PUSH_AUDIENCE, PUSH_SERVICE_ACCOUNT"},
 		"no log keys":        {auditRun, map[string]string{"CHECKPOINT_KEY": "", "HEADS_KEY": ""}, "CHECKPOINT_KEY, HEADS_KEY"},
 		"no checkpoints":     {auditRun, map[string]string{"CHECKPOINT_DIR": ""}, "CHECKPOINT_BUCKET or CHECKPOINT_DIR"},
-		"two of them":        {auditRun, map[string]string{"CHECKPOINT_BUCKET": "b"}, "CHECKPOINT_BUCKET or CHECKPOINT_DIR"},
+		"two of them":        {auditRun, map[string]string{"CHECKPOINT_BUCKET": "bucket"}, "CHECKPOINT_BUCKET or CHECKPOINT_DIR"},
 		"older schema":       {createSkill, map[string]string{"DATABASE_URL": older.As("plant_writer")}, "run plant migrate up"},
 		"older schema, too":  {auditRun, map[string]string{"DATABASE_URL": older.As("plant_auditor")}, "run plant migrate up"},
 		"short secret":       {createSkill, weak("short"), "at least 32"},
@@ -119,6 +121,38 @@ func refusesToStart(t *testing.T, k *kit, binary string) {
 			require.NotContains(t, said, "hunter2")
 		})
 	}
+}
+
+// refusesBeforeItOpens: a malformed value stops the process before it has asked anybody
+// for anything: the one address that it knows is never called.
+func refusesBeforeItOpens(t *testing.T, binary string) {
+	var called atomic.Int32
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // the test is over
+			}
+			called.Add(1)
+			_ = conn.Close()
+		}
+	}()
+	for name, c := range malformed() {
+		env := enough()
+		env["DATABASE_URL"], env["SECRET_MANAGER_ENDPOINT"] = "postgres://u:p@"+l.Addr().String()+"/x", l.Addr().String()
+		env[name] = c.refused[0]
+		cmd := start(t, binary, env)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		var exit *exec.ExitError
+		require.ErrorAs(t, cmd.Run(), &exit)
+		require.Equal(t, 1, exit.ExitCode())
+		require.Equal(t, "functions: configuration: "+name+" must be "+descriptions()[name].form.words+"\n", stderr.String())
+	}
+	require.Zero(t, called.Load())
 }
 
 // weakSecrets is a Secret Manager with the right signing key and token secrets

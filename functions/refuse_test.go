@@ -172,6 +172,8 @@ func badRequests() map[string]refusal {
 		"include_archived":        list("include_archived=yes"),
 		"read, parameter":         {call{method: "GET", path: skills + "/" + id + "?since=1"}, 400, "malformed", "", ""},
 		"read, version 0":         {call{method: "GET", path: skills + "/" + id + "?version=0"}, 400, "malformed", "", ""},
+		"read, version 05":        {call{method: "GET", path: skills + "/" + id + "?version=05"}, 400, "malformed", "", ""},
+		"read, version +5":        {call{method: "GET", path: skills + "/" + id + "?version=%2B5"}, 400, "malformed", "", ""},
 		"read, no moment":         {call{method: "GET", path: skills + "/" + id + "?at=yesterday"}, 400, "malformed", "", ""},
 		"unknown path":            {call{method: "GET", path: "/api/v1/nothing"}, 404, "not_found", "", ""},
 		"root":                    {call{method: "GET", path: "/"}, 404, "not_found", "", ""},

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,9 +16,9 @@ import (
 // Variable is one environment variable that a function reads.
 type Variable struct {
 	Name     string `json:"name"`
-	Default  string `json:"default"` // "" where there is none
-	Required bool   `json:"required"`
-	Unit     string `json:"unit"` // what a value is counted in, or its form
+	Default  string `json:"default"`  // "" where there is none
+	Required bool   `json:"required"` // of the functions that read it
+	Unit     string `json:"unit"`     // what a value has to be
 	Meaning  string `json:"meaning"`
 	// Local says that only a stack on one machine sets it; a deployment never does.
 	Local bool `json:"local"`
@@ -28,10 +28,20 @@ type Variable struct {
 
 // described is what the struct Config does not say about a variable.
 type described struct {
-	unit, meaning string
-	local         bool
-	readBy        func(function string) bool
+	form    form
+	meaning string
+	use     use
+	readBy  func(function string) bool
 }
+
+// use says who sets a variable.
+type use int
+
+const (
+	optional use = iota
+	needed       // whoever reads it does not start without it
+	local        // only a stack on one machine sets it
+)
 
 // Variables is the table of everything that Config reads, in its order. A field
 // without a description is an error: whoever adds one says what it means.
@@ -44,11 +54,9 @@ func Variables() ([]Variable, error) {
 		if !ok {
 			return nil, fmt.Errorf("%s (field %s) has no description", name, t.Field(i).Name)
 		}
-		v := Variable{Name: name, Unit: row.unit, Meaning: row.meaning, Local: row.local}
+		v := Variable{Name: name, Unit: row.form.words, Meaning: row.meaning, Required: row.use == needed, Local: row.use == local}
 		for option := range strings.SplitSeq(options, ",") {
-			option = strings.TrimSpace(option)
-			v.Required = v.Required || option == "required"
-			if value, found := strings.CutPrefix(option, "default="); found {
+			if value, found := strings.CutPrefix(strings.TrimSpace(option), "default="); found {
 				v.Default = value
 			}
 		}
@@ -68,42 +76,43 @@ func descriptions() map[string]described {
 	publishers := among(createSkill, createRole, birthAgent, auditRun, embedder, certifier, driftCheck)
 	embeds, audits, handlers := among(embedder), among(auditRun), among(embedder, certifier, birthAgent, auditRun, driftCheck)
 	tokens := func(f string) bool { return bearers(f) || f == issueToken }
+	signing := aSecretVersion()
 	return map[string]described{
-		"FUNCTION_TARGET":                 {"name", "which function the process is", false, every},
-		"PORT":                            {"TCP port", "where it listens; Cloud Run sets it", false, every},
-		"HOST":                            {"address", "the interface it listens on; none: every one", true, every},
-		"PLANT_ORIGIN":                    {"name/number", "the deployment, as every record and checkpoint names it; never changes", false, every},
-		"GOOGLE_CLOUD_PROJECT":            {"project id", "whose topic, secrets and logs", false, every},
-		"DATABASE_URL":                    {"postgres://", "the database, where it is not Cloud SQL", true, every},
-		"INSTANCE_CONNECTION_NAME":        {"project:region:instance", "the Cloud SQL instance; its private address, with IAM authentication", false, every},
-		"DB_IAM_USER":                     {"e-mail without .gserviceaccount.com", "the function's database user", false, every},
-		"DB_NAME":                         {"name", "the database in that instance", false, every},
-		"DB_POOL":                         {"connections, 1 to 20", "at most open at once, per instance of a function", false, every},
-		"SECRET_MANAGER_ENDPOINT":         {"host:port", "a Secret Manager on this machine, without TLS", true, tokens},
-		"AMENDMENT_KEY":                   {"projects/P/secrets/S/versions/N", "the key that signs amendments; its successors are found from it", false, signers},
-		"CERTIFICATION_KEY":               {"projects/P/secrets/S/versions/N", "the key that signs decisions of certification; its successors are found from it", false, among(certifier)},
-		"CHECKPOINT_KEY":                  {"projects/P/secrets/S/versions/N", "the key that signs checkpoints", false, audits},
-		"HEADS_KEY":                       {"projects/P/secrets/S/versions/N", "the key that signs heads records", false, audits},
-		"JWT_KEYS":                        {"projects/P/secrets/S/versions/N", "the secrets that tokens are signed with: the first signs, all verify", false, tokens},
-		"TOKEN_ISSUER":                    {"text", "who issues tokens (iss)", false, tokens},
-		"TOKEN_AUDIENCE":                  {"text", "whom tokens are for (aud)", false, tokens},
-		"CHECKPOINT_BUCKET":               {"bucket", "where checkpoints are published, create-only", false, audits},
-		"CHECKPOINT_DIR":                  {"folder", "the same on one machine", true, audits},
-		"AUDIT_BUDGET":                    {"duration, 0s to 15s", "how long one delivery works on a run of the audit before it hands on", false, audits},
-		"PUBSUB_TOPIC":                    {"topic id", "where events go", false, publishers},
-		"PUBSUB_DEAD_LETTER_TOPIC":        {"topic id", "where events go that can never be handled", false, handlers},
-		"PUBSUB_DEAD_LETTER_SUBSCRIPTION": {"subscription id", "where dead letters wait, to be counted; none: they are not", false, among(driftCheck)},
-		"BUDGET_HOLD_AT":                  {"part of the budget", "how much of it may be spent before batch work is held; 1: all", false, audits},
-		"OIDC_ISSUER":                     {"URL", "who signs the tokens of Pub/Sub and Scheduler", false, pushed},
-		"PUSH_AUDIENCE":                   {"text", "the audience those tokens must name", false, pushed},
-		"PUSH_SERVICE_ACCOUNT":            {"e-mail", "the one account that may push", false, pushed},
-		"CORS_ORIGINS":                    {"origins, comma separated", "browsers' pages that may call; none: no other origin", false, every},
-		"REDIS_URL":                       {"redis://", "a cache of embeddings; none: they are computed each time", false, embeds},
-		"MODEL_DIR":                       {"folder", "holds model.safetensors and vocab.txt; the image sets it", false, among(embedder, driftCheck)},
-		"EMBED_MODEL":                     {"model id", "whose vectors search and simulations compare and states name", false, among(embedder, birthAgent)},
-		"EMBED_NEXT_MODEL":                {"model id", "whose vectors are made beside them, before a switch; none: no other", false, embeds},
-		"EMBED_THREADS":                   {"processors", "how many an embedding uses; 0: all", false, among(embedder, driftCheck)},
-		"EMBED_URL":                       {"URL", "the embedding function, asked for near-duplicates; none: creates do not warn", false, among(createSkill, createRole)},
+		"FUNCTION_TARGET":                 {aFunction(), "which function the process is", needed, every},
+		"PORT":                            {whole("a TCP port", 1, math.MaxUint16), "where it listens; Cloud Run sets it", optional, every},
+		"HOST":                            {anAddress(), "the interface it listens on; none: every one", local, every},
+		"PLANT_ORIGIN":                    {anOrigin(), "the deployment, as every record and checkpoint names it; never changes", needed, every},
+		"GOOGLE_CLOUD_PROJECT":            {aProject(), "whose topic, secrets and logs", needed, every},
+		"DATABASE_URL":                    {aDatabase(), "the database, where it is not Cloud SQL", local, every},
+		"INSTANCE_CONNECTION_NAME":        {anInstance(), "the Cloud SQL instance; its private address, with IAM authentication", optional, every},
+		"DB_IAM_USER":                     {aDatabaseUser(), "the function's database user", optional, every},
+		"DB_NAME":                         {aDatabaseName(), "the database in that instance", optional, every},
+		"DB_POOL":                         {whole("a whole number of connections", 1, 20), "at most open at once, per instance of a function", optional, every},
+		"SECRET_MANAGER_ENDPOINT":         {aHostAndPort(), "a Secret Manager on this machine, without TLS", local, tokens},
+		"AMENDMENT_KEY":                   {signing, "the key that signs amendments; its successors are found from it", needed, signers},
+		"CERTIFICATION_KEY":               {signing, "the key that signs decisions of certification; its successors are found from it", needed, among(certifier)},
+		"CHECKPOINT_KEY":                  {signing, "the key that signs checkpoints", needed, audits},
+		"HEADS_KEY":                       {signing, "the key that signs heads records", needed, audits},
+		"JWT_KEYS":                        {signing, "the secrets that tokens are signed with: the first signs, all verify", needed, tokens},
+		"TOKEN_ISSUER":                    {freeText("text"), "who issues tokens (iss)", needed, tokens},
+		"TOKEN_AUDIENCE":                  {freeText("text"), "whom tokens are for (aud)", needed, tokens},
+		"CHECKPOINT_BUCKET":               {aBucket(), "where checkpoints are published, create-only", optional, audits},
+		"CHECKPOINT_DIR":                  {freeText("a folder"), "the same on one machine", local, audits},
+		"AUDIT_BUDGET":                    {span("a duration, 0s to 15s", maxAuditBudget), "how long one delivery works on a run of the audit before it hands on", optional, audits},
+		"PUBSUB_TOPIC":                    {aTopic("a topic's id"), "where events go", optional, publishers},
+		"PUBSUB_DEAD_LETTER_TOPIC":        {aTopic("a topic's id"), "where events go that can never be handled", optional, handlers},
+		"PUBSUB_DEAD_LETTER_SUBSCRIPTION": {aTopic("a subscription's id"), "where dead letters wait, to be counted; none: they are not", optional, among(driftCheck)},
+		"BUDGET_HOLD_AT":                  {fraction("a part of the budget, above 0 and at most 10", 10), "how much of it may be spent before batch work is held; 1: all", optional, audits},
+		"OIDC_ISSUER":                     {anIssuer(), "who signs the tokens of Pub/Sub and Scheduler", optional, pushed},
+		"PUSH_AUDIENCE":                   {freeText("text"), "the audience those tokens must name", needed, pushed},
+		"PUSH_SERVICE_ACCOUNT":            {anEmail(), "the one account that may push", needed, pushed},
+		"CORS_ORIGINS":                    {someOrigins(), "browsers' pages that may call; none: no other origin", optional, every},
+		"REDIS_URL":                       {aCache(), "a cache of embeddings; none: they are computed each time", optional, embeds},
+		"MODEL_DIR":                       {freeText("a folder"), "holds model.safetensors and vocab.txt; the image sets it", needed, among(embedder, driftCheck)},
+		"EMBED_MODEL":                     {aModel(), "whose vectors search and simulations compare and states name", optional, among(embedder, birthAgent)},
+		"EMBED_NEXT_MODEL":                {aModel(), "whose vectors are made beside them, before a switch; none: no other", optional, embeds},
+		"EMBED_THREADS":                   {threads(), "how many an embedding uses; 0: all", optional, among(embedder, driftCheck)},
+		"EMBED_URL":                       {aBase(), "the embedding function, asked for near-duplicates; none: creates do not warn", optional, among(createSkill, createRole)},
 	}
 }
 
@@ -138,23 +147,44 @@ func refuseUnknown(environ []string) error {
 	return nil
 }
 
-// byVariable says a failure of the library in terms of the variable, and keeps
-// its value out of the log: it may be a secret in the wrong place.
-func byVariable(err error) error {
-	field, _, _ := strings.Cut(err.Error(), ":")
-	f, ok := reflect.TypeFor[Config]().FieldByName(field)
-	if !ok {
+// refuseMalformed says of the first variable in the table that is not of its form what
+// it has to be. Its value stays out of the log: it may be a secret, in its place or in
+// a wrong one.
+func refuseMalformed(lookup envconfig.Lookuper) error {
+	all, err := Variables()
+	if err != nil {
 		return err
 	}
-	name, _, _ := strings.Cut(f.Tag.Get("env"), ",")
-	if errors.Is(err, envconfig.ErrMissingRequired) {
-		return fmt.Errorf("%s is not set", name)
+	rows := descriptions()
+	for _, v := range all {
+		value, there := lookup.Lookup(v.Name)
+		if holds := rows[v.Name].form.holds; there && holds != nil && !holds(value) {
+			return fmt.Errorf("%s must be %s", v.Name, v.Unit)
+		}
 	}
-	kinds := map[reflect.Kind]string{reflect.Int: "a whole number", reflect.Int64: "a number or a duration such as 5s", reflect.Bool: "true or false", reflect.Float64: "a number"}
-	if kind, ok := kinds[f.Type.Kind()]; ok {
-		return fmt.Errorf("%s is not %s", name, kind)
+	return nil
+}
+
+// refuseMissing names everything at once that a function cannot do without.
+func refuseMissing(lookup envconfig.Lookuper) error {
+	all, err := Variables()
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("%s is malformed", name)
+	function, there := lookup.Lookup(all[0].Name)
+	if !there {
+		return fmt.Errorf("%s is not set: it is %s", all[0].Name, all[0].Unit)
+	}
+	var missing []string
+	for _, v := range all {
+		if _, there := lookup.Lookup(v.Name); !there && v.Required && slices.Contains(v.Functions, function) {
+			missing = append(missing, v.Name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%s needs %s", function, strings.Join(slices.Sorted(slices.Values(missing)), ", "))
+	}
+	return nil
 }
 
 // printVariables writes the table as JSON, for the documentation.

@@ -26,7 +26,7 @@ command -v terraform >/dev/null || unchecked "terraform is not installed (https:
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp -r ./*.tf example.tfvars tests "$work"
+cp -r ./*.tf deliveries.json example.tfvars tests "$work"
 rm -f "$work/backend.tf" # where the state of a deployment is does not matter here
 terraform fmt -check -recursive . || { echo "run terraform fmt -recursive infra" >&2; exit 1; }
 cd "$work"

@@ -23,29 +23,29 @@ resource "google_pubsub_subscription" "push" {
   for_each                   = { for name, s in local.subscriptions : name => s if var.serve }
   name                       = "plant-${each.key}"
   topic                      = google_pubsub_topic.events.name
-  filter                     = join(" OR ", [for t in each.value.types : endswith(t, ".") ? "hasPrefix(attributes.type, \"${t}\")" : "attributes.type=\"${t}\""])
-  ack_deadline_seconds       = 60
+  filter                     = each.value.filter
+  ack_deadline_seconds       = local.deliveries.ack_deadline_seconds
   message_retention_duration = "604800s"
 
   push_config {
-    push_endpoint = "${google_cloud_run_v2_service.function[each.value.function].uri}/events/${each.value.route}"
+    push_endpoint = "${local.address[each.value.function]}/events/${each.value.route}"
     oidc_token {
       service_account_email = local.push
       audience              = local.push_audience
     }
   }
   retry_policy {
-    minimum_backoff = "10s"
-    maximum_backoff = "600s"
+    minimum_backoff = local.deliveries.minimum_backoff
+    maximum_backoff = local.deliveries.maximum_backoff
   }
   dead_letter_policy {
     dead_letter_topic     = "projects/${var.project}/topics/${google_pubsub_topic.dead_letter.name}"
-    max_delivery_attempts = 20
+    max_delivery_attempts = local.deliveries.max_delivery_attempts
   }
   expiration_policy {
     ttl = ""
   }
-  depends_on = [google_service_account_iam_member.pubsub_signs_as_push, google_pubsub_topic_iam_member.pubsub_buries]
+  depends_on = [google_cloud_run_v2_service.function, google_service_account_iam_member.pubsub_signs_as_push, google_pubsub_topic_iam_member.pubsub_buries]
 }
 
 # Cloud Billing says here how much of the budget is spent. Its messages are no events
@@ -65,28 +65,28 @@ resource "google_pubsub_subscription" "budget" {
   for_each                   = toset(var.serve ? ["audit-run"] : [])
   name                       = "plant-budget"
   topic                      = google_pubsub_topic.budget.name
-  ack_deadline_seconds       = 60
+  ack_deadline_seconds       = local.deliveries.ack_deadline_seconds
   message_retention_duration = "604800s"
 
   push_config {
-    push_endpoint = "${google_cloud_run_v2_service.function[each.key].uri}/events/budget"
+    push_endpoint = "${local.address[each.key]}/events/budget"
     oidc_token {
       service_account_email = local.push
       audience              = local.push_audience
     }
   }
   retry_policy {
-    minimum_backoff = "10s"
-    maximum_backoff = "600s"
+    minimum_backoff = local.deliveries.minimum_backoff
+    maximum_backoff = local.deliveries.maximum_backoff
   }
   dead_letter_policy {
     dead_letter_topic     = "projects/${var.project}/topics/${google_pubsub_topic.dead_letter.name}"
-    max_delivery_attempts = 20
+    max_delivery_attempts = local.deliveries.max_delivery_attempts
   }
   expiration_policy {
     ttl = ""
   }
-  depends_on = [google_service_account_iam_member.pubsub_signs_as_push, google_pubsub_topic_iam_member.pubsub_buries]
+  depends_on = [google_cloud_run_v2_service.function, google_service_account_iam_member.pubsub_signs_as_push, google_pubsub_topic_iam_member.pubsub_buries]
 }
 
 resource "google_pubsub_topic_iam_member" "publisher" {
@@ -138,6 +138,23 @@ resource "google_pubsub_topic_iam_member" "operator" {
   member = "serviceAccount:${local.runner["operator"]}"
 }
 
+# plant doctor asks whether topics and subscriptions are there, and for their filters.
+resource "google_pubsub_topic_iam_member" "doctor" {
+  for_each = { events = google_pubsub_topic.events.name, dead-letter = google_pubsub_topic.dead_letter.name, budget = google_pubsub_topic.budget.name }
+  topic    = each.value
+  role     = "roles/pubsub.viewer"
+  member   = "serviceAccount:${local.runner["operator"]}"
+}
+
+resource "google_pubsub_subscription_iam_member" "doctor" {
+  for_each = merge(
+    google_pubsub_subscription.push, { for s in google_pubsub_subscription.budget : "budget" => s }, { dead-letter = google_pubsub_subscription.dead_letter },
+  )
+  subscription = each.value.name
+  role         = "roles/pubsub.viewer"
+  member       = "serviceAccount:${local.runner["operator"]}"
+}
+
 # The clock. Three jobs are free; a test counts them.
 resource "google_cloud_scheduler_job" "job" {
   for_each         = { for name, j in local.schedule : name => j if var.serve }
@@ -152,10 +169,11 @@ resource "google_cloud_scheduler_job" "job" {
   }
   http_target {
     http_method = "POST"
-    uri         = "${google_cloud_run_v2_service.function[each.value.function].uri}/events/${each.key}"
+    uri         = "${local.address[each.value.function]}/events/${each.key}"
     oidc_token {
       service_account_email = local.push
       audience              = local.push_audience
     }
   }
+  depends_on = [google_cloud_run_v2_service.function]
 }

@@ -36,42 +36,11 @@ locals {
     }
   }
 
-  # Who is pushed what: changes by name, or every one below a prefix that ends in a
-  # dot. An event is a hint and handlers read the database again. A filter has at
-  # most 256 bytes, hence more than one subscription for one route.
-  kinds = ["skill", "job_role", "team", "agent", "industry"]
-  subscriptions = {
-    embed = {
-      function = "embed", route = "embed"
-      types    = flatten([for k in ["skill", "job_role", "industry"] : ["plant.${k}.created", "plant.${k}.evolved"]])
-    }
-    manufacture = {
-      function = "birth-agent", route = "manufacture"
-      types    = [for c in ["created", "assigned", "evolved", "certified"] : "plant.agent.${c}"]
-    }
-    manufacture-waiting = {
-      function = "birth-agent", route = "manufacture"
-      types    = ["plant.skill.certified", "plant.job_role.certified"]
-    }
-    certify-moved       = { function = "certify", route = "certify", types = [for k in local.kinds : "plant.${k}.moved"] }
-    certify-evolved     = { function = "certify", route = "certify", types = [for k in local.kinds : "plant.${k}.evolved"] }
-    certify-decertified = { function = "certify", route = "certify", types = [for k in local.kinds : "plant.${k}.decertified"] }
-    audit               = { function = "audit-run", route = "audit", types = ["plant.audit.continued"] }
-    certify-reaffirm    = { function = "certify", route = "certify", types = ["plant.reaffirmation.due"] }
-    drift               = { function = "drift-check", route = "drift", types = ["plant.drift."] }
-    drift-enacted       = { function = "drift-check", route = "drift", types = ["plant.constitution.enacted"] }
-    drift-tampered = {
-      function = "drift-check", route = "drift"
-      types    = [for k in concat(local.kinds, ["entity"]) : "plant.${k}.tampered"]
-    }
-  }
-
-  # The clock's three jobs.
-  schedule = {
-    sequence = { function = "audit-run", cron = "* * * * *", deadline = "55s", retries = 0 }
-    drift    = { function = "drift-check", cron = "0 2 * * *", deadline = "600s", retries = 3 }
-    audit    = { function = "audit-run", cron = "30 3 * * *", deadline = "600s", retries = 3 }
-  }
+  # Who is pushed what, and the clock's three jobs: generated from the table that the
+  # local stack has, scripts/deliveries (go run ./scripts/cloud generate).
+  deliveries    = jsondecode(file("${path.module}/deliveries.json"))
+  subscriptions = local.deliveries.subscriptions
+  schedule      = local.deliveries.schedule
 
   # Of every key's secret, and which settings name it.
   keys = {
@@ -92,4 +61,7 @@ locals {
   pushed        = setunion(local.consumers, toset([for j in local.schedule : j.function]))
   connections   = sum([for f in local.functions : f.instances * f.pool]) + 1 # one job at a time
   push_audience = "https://${var.origin}/events"
+
+  # Where Cloud Run serves each function; a plan already knows it.
+  address = { for f in keys(local.functions) : f => "https://${f}-${var.project_number}.${var.region}.run.app" }
 }

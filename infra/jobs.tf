@@ -41,6 +41,9 @@ resource "google_cloud_run_v2_job" "job" {
               PUBSUB_TOPIC         = google_pubsub_topic.events.name
               CHECKPOINT_BUCKET    = google_storage_bucket.checkpoints.name
               AMENDMENT_KEY        = local.secret_version["plant-amendment-key"]
+              CERTIFICATION_KEY    = local.secret_version["plant-certification-key"]
+              CHECKPOINT_KEY       = local.secret_version["plant-checkpoint-key"]
+              HEADS_KEY            = local.secret_version["plant-heads-key"]
               JWT_KEYS             = local.secret_version["plant-jwt-keys"]
               TOKEN_ISSUER         = local.shared_settings.TOKEN_ISSUER
               TOKEN_AUDIENCE       = local.shared_settings.TOKEN_AUDIENCE

@@ -47,6 +47,14 @@ resource "google_secret_manager_secret_iam_member" "maker" {
   member    = "serviceAccount:${local.runner["operator"]}"
 }
 
+# plant doctor compares the versions of a key with the ledger, and tells their age.
+resource "google_secret_manager_secret_iam_member" "doctor" {
+  for_each  = local.keys
+  secret_id = google_secret_manager_secret.key["plant-${each.key}-key"].secret_id
+  role      = "roles/secretmanager.viewer"
+  member    = "serviceAccount:${local.runner["operator"]}"
+}
+
 # Secret Manager says here that a rotation is due; an alert makes it a mail.
 resource "google_pubsub_topic" "rotation" {
   name       = "plant-rotation-due"

@@ -28,7 +28,7 @@ locals {
       x.publishes ? { PUBSUB_TOPIC = google_pubsub_topic.events.name } : {},
       contains(local.consumers, f) ? { PUBSUB_DEAD_LETTER_TOPIC = google_pubsub_topic.dead_letter.name } : {},
       contains(local.pushed, f) ? { PUSH_AUDIENCE = local.push_audience, PUSH_SERVICE_ACCOUNT = local.push } : {},
-      x.role == "plant_writer" ? { EMBED_URL = "https://embed-${var.project_number}.${var.region}.run.app" } : {},
+      x.role == "plant_writer" ? { EMBED_URL = local.address["embed"] } : {},
       f == "drift-check" ? { PUBSUB_DEAD_LETTER_SUBSCRIPTION = google_pubsub_subscription.dead_letter.name } : {},
       f == "audit-run" ? { CHECKPOINT_BUCKET = google_storage_bucket.checkpoints.name } : {},
     )

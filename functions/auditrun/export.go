@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -249,7 +248,8 @@ func decodeExport(r *http.Request, now time.Time) (asked, error) {
 	}
 	in := askedText{Scope: q.Get("scope"), ID: q.Get("id"), At: q.Get("at")}
 	if q.Has("seen") {
-		if in.Seen, err = strconv.ParseInt(q.Get("seen"), 10, 64); err != nil {
+		var ok bool
+		if in.Seen, ok = web.ParseNumber(q.Get("seen")); !ok {
 			return asked{}, web.Refuse(domain.CodeMalformed, "seen is the size of a checkpoint.")
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -100,19 +99,8 @@ func queryOf(q url.Values) (store.Search, error) {
 		s.Status = &status
 	}
 	var err error
-	s.Limit, err = limitOf(q, defaultHits)
+	s.Limit, err = web.ParseLimit(q, defaultHits)
 	return s, err
-}
-
-func limitOf(q url.Values, usual int) (int, error) {
-	if !q.Has("limit") {
-		return usual, nil
-	}
-	n, err := strconv.Atoi(q.Get("limit"))
-	if err != nil || n < 1 || n > web.MaxLimit {
-		return 0, web.Refuse(domain.CodeMalformed, "limit must be a whole number from 1 to %d.", web.MaxLimit)
-	}
-	return n, nil
 }
 
 type similarIn struct {
@@ -150,7 +138,7 @@ func decodeSimilar(r *http.Request) (similarIn, error) {
 	if !in.id.Valid() {
 		return in, web.Refuse(domain.CodeNotFound, "")
 	}
-	in.limit, err = limitOf(q, defaultAlike)
+	in.limit, err = web.ParseLimit(q, defaultAlike)
 	return in, err
 }
 

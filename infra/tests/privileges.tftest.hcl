@@ -123,6 +123,22 @@ run "events_are_published_by_those_who_change_something" {
   }
 }
 
+run "doctor_looks_and_changes_nothing" {
+  command = plan
+  assert {
+    condition     = toset([for m in google_pubsub_topic_iam_member.doctor : "${m.topic} ${m.role} ${split("@", m.member)[0]}"]) == toset([for t in ["plant-events", "plant-dead-letter", "plant-budget"] : "${t} roles/pubsub.viewer serviceAccount:plant-operator"])
+    error_message = "The operator sees the topics' settings, and changes none."
+  }
+  assert {
+    condition     = toset([for m in google_pubsub_subscription_iam_member.doctor : "${m.subscription} ${m.role} ${split("@", m.member)[0]}"]) == toset([for s in concat([for n in keys(local.subscriptions) : "plant-${n}"], ["plant-budget", "plant-dead-letter-pull"]) : "${s} roles/pubsub.viewer serviceAccount:plant-operator"])
+    error_message = "The operator sees the settings of the functions' subscriptions, takes none of their events, and changes none."
+  }
+  assert {
+    condition     = toset([for m in google_secret_manager_secret_iam_member.doctor : "${m.secret_id} ${m.role} ${split("@", m.member)[0]}"]) == toset([for use in ["root", "amendment", "certification", "heads", "checkpoint"] : "plant-${use}-key roles/secretmanager.viewer serviceAccount:plant-operator"])
+    error_message = "The operator sees which versions the keys have, of no other secret, and enables or destroys none."
+  }
+}
+
 run "pushes_come_from_one_identity_that_only_pubsub_can_be" {
   command = plan
   assert {

@@ -65,8 +65,8 @@ run "no_event_is_lost" {
     error_message = "Dead letters wait in a subscription."
   }
   assert {
-    condition     = google_pubsub_subscription.push["manufacture-waiting"].filter == "attributes.type=\"plant.skill.certified\" OR attributes.type=\"plant.job_role.certified\"" && google_pubsub_subscription.push["drift"].filter == "hasPrefix(attributes.type, \"plant.drift.\")"
-    error_message = "Filters are changes or prefixes of the attribute type."
+    condition     = google_pubsub_subscription.push["manufacture-waiting"].filter == "attributes.type=\"plant.skill.certified\" OR attributes.type=\"plant.job_role.certified\"" && google_pubsub_subscription.push["drift"].filter == "attributes.type=\"plant.drift.continued\""
+    error_message = "Filters are of the attribute type."
   }
   assert {
     condition     = alltrue([for s in google_pubsub_subscription.push : length(s.filter) <= 256])

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/dlai-sd/plant/scripts/deliveries"
 )
 
 // The code's functions are those that are deployed, in Terraform and in Cloud
@@ -47,17 +49,53 @@ func TestEveryEventRouteIsCalled(t *testing.T) {
 		_, timed := s.Schedule["plant-"+name]
 		require.True(t, pushed || timed, "%s: neither a subscription nor a job of that name", r.Pattern)
 	}
-	for name, filter := range s.Subscriptions {
-		if name == "plant-budget" { // Cloud Billing's own messages, on a topic of their own
-			require.Empty(t, filter)
-			continue
+}
+
+// What is pushed and what the clock begins is what scripts/deliveries says, in both
+// sizes and to the last figure; two subscriptions more wait for people who pull.
+func TestDeliveriesAreThoseOfTheTable(t *testing.T) {
+	t.Parallel()
+	for _, size := range []string{"lab", "team"} {
+		s := plan(t, size)
+		address := func(function, path string) string {
+			return "https://" + function + "-123456789012.us-central1.run.app" + path
 		}
-		if name != "plant-dead-letter-pull" && name != "plant-rotation-due" {
-			require.Regexp(t, `^(hasPrefix\(attributes\.type, |attributes\.type=)"plant\.`, filter, name)
-			require.LessOrEqual(t, len(filter), 256, name)
+		want := map[string]subscribed{
+			deliveries.DeadLetters: {Topic: deliveries.Dead, AckSeconds: 60},
+			"plant-rotation-due":   {Topic: "plant-rotation-due"},
 		}
+		for _, d := range deliveries.Subscriptions() {
+			require.Contains(t, s.Services, d.Function)
+			want[d.ID()] = subscribed{
+				Topic: d.Topic, Filter: d.Filter(), Endpoint: address(d.Function, d.Path()),
+				AckSeconds: 60, DeadLetter: "projects/my-plant/topics/" + deliveries.Dead, Attempts: 20, MinBackoff: "10s", MaxBackoff: "600s",
+			}
+		}
+		require.Equal(t, want, s.Subscriptions, size)
+		clock := map[string]scheduled{}
+		for _, j := range deliveries.Jobs() {
+			require.Contains(t, s.Services, j.Function)
+			clock[j.ID()] = scheduled{Cron: j.Cron, Zone: "Etc/UTC", Target: address(j.Function, j.Path()), Deadline: seconds(j.Deadline), Retries: j.Retries}
+		}
+		require.Equal(t, clock, s.Schedule, size)
 	}
-	require.Len(t, s.Schedule, 3)
+}
+
+// Each route that takes events is of the function that the table says.
+func TestDeliveriesReachARoute(t *testing.T) {
+	t.Parallel()
+	routes := routesOf(t)
+	reaches := func(function, path string) {
+		require.True(t, slices.ContainsFunc(routes, func(r route) bool {
+			return r.Pattern == "POST "+path && r.Function == function && r.Access != "open"
+		}), "POST %s of %s", path, function)
+	}
+	for _, d := range deliveries.Subscriptions() {
+		reaches(d.Function, d.Path())
+	}
+	for _, j := range deliveries.Jobs() {
+		reaches(j.Function, j.Path())
+	}
 }
 
 // A function's environment is what it reads: all that is required, nothing that

@@ -2,7 +2,7 @@
 // writes the front door's rewrites and the table of settings from the functions'
 // own tables, and computes what a month costs from a Terraform plan.
 //
-//	cloud generate            writes infra/firebase.json, infra/CONFIGURATION.md, .env.example
+//	cloud generate            writes infra/firebase.json, infra/deliveries.json, the documents and .env.example
 //	cloud price PLAN.json     prints what that plan costs at 0, 1 and 11 million requests
 package main
 
@@ -81,7 +81,12 @@ func generate(ctx context.Context, module string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	told, err := terraformDeliveries()
+	if err != nil {
+		return nil, err
+	}
 	return map[string][]byte{
+		"infra/deliveries.json":  told,
 		"infra/PRICES.md":        prices,
 		"infra/firebase.json":    door,
 		"infra/CONFIGURATION.md": document(settings),

@@ -12,18 +12,18 @@ import (
 // summary is what the tests of price, connections and rights need of a Terraform
 // plan; small enough to be kept, so that they also run where there is no Terraform.
 type summary struct {
-	Services      map[string]service  `json:"services"`
-	Jobs          map[string][]string `json:"jobs"` // settings by job
-	Database      database            `json:"database"`
-	RedisGB       float64             `json:"redis_gb"`
-	Secrets       int                 `json:"secrets"`
-	Subscriptions map[string]string   `json:"subscriptions"` // filter by name
-	Schedule      map[string]string   `json:"schedule"`      // cron by name
-	Conditions    int                 `json:"conditions"`    // of alerts on metrics
-	KeptImages    int                 `json:"kept_images"`
-	BudgetUSD     float64             `json:"budget_usd"`
-	Grants        []string            `json:"grants"` // type role member on what, sorted
-	Types         map[string]int      `json:"types"`  // resources by type
+	Services      map[string]service    `json:"services"`
+	Jobs          map[string][]string   `json:"jobs"` // settings by job
+	Database      database              `json:"database"`
+	RedisGB       float64               `json:"redis_gb"`
+	Secrets       int                   `json:"secrets"`
+	Subscriptions map[string]subscribed `json:"subscriptions"`
+	Schedule      map[string]scheduled  `json:"schedule"`
+	Conditions    int                   `json:"conditions"` // of alerts on metrics
+	KeptImages    int                   `json:"kept_images"`
+	BudgetUSD     float64               `json:"budget_usd"`
+	Grants        []string              `json:"grants"` // type role member on what, sorted
+	Types         map[string]int        `json:"types"`  // resources by type
 
 	// DatabaseGrants is the administrator's SQL: which login has which duty.
 	DatabaseGrants string `json:"database_grants"`
@@ -40,6 +40,26 @@ type service struct {
 	Settings    []string `json:"settings"`
 
 	Values map[string]string `json:"values"` // of the settings that are no secrets
+}
+
+// subscribed is what a subscription says; Endpoint is "" where somebody pulls.
+type subscribed struct {
+	Topic      string `json:"topic"`
+	Filter     string `json:"filter"`
+	Endpoint   string `json:"endpoint"`
+	AckSeconds int    `json:"ack_seconds"`
+	DeadLetter string `json:"dead_letter"`
+	Attempts   int    `json:"attempts"`
+	MinBackoff string `json:"min_backoff"`
+	MaxBackoff string `json:"max_backoff"`
+}
+
+type scheduled struct {
+	Cron     string `json:"cron"`
+	Zone     string `json:"zone"`
+	Target   string `json:"target"`
+	Deadline string `json:"deadline"`
+	Retries  int    `json:"retries"`
 }
 
 type database struct {
@@ -78,8 +98,8 @@ func summarise(plan []byte) (summary, error) {
 		return summary{}, fmt.Errorf("read the plan: %w", err)
 	}
 	s := summary{
-		Services: map[string]service{}, Jobs: map[string][]string{}, Subscriptions: map[string]string{},
-		Schedule: map[string]string{}, Types: map[string]int{}, DatabaseGrants: p.Planned.Outputs.Grants.Value,
+		Services: map[string]service{}, Jobs: map[string][]string{}, Subscriptions: map[string]subscribed{},
+		Schedule: map[string]scheduled{}, Types: map[string]int{}, DatabaseGrants: p.Planned.Outputs.Grants.Value,
 	}
 	for _, r := range p.Planned.Root.Resources {
 		s.Types[r.Type]++
@@ -113,9 +133,12 @@ func (s *summary) add(r resource) error {
 	case "google_secret_manager_secret":
 		s.Secrets++
 	case "google_pubsub_subscription":
-		s.Subscriptions[v.text("name")] = v.text("filter")
+		s.Subscriptions[v.text("name")] = subscription(v)
 	case "google_cloud_scheduler_job":
-		s.Schedule[v.text("name")] = v.text("schedule")
+		s.Schedule[v.text("name")] = scheduled{
+			Cron: v.text("schedule"), Zone: v.text("time_zone"), Target: v.block("http_target").text("uri"),
+			Deadline: v.text("attempt_deadline"), Retries: int(v.block("retry_config").number("retry_count")),
+		}
 	case "google_monitoring_alert_policy":
 		if condition := v.block("conditions"); condition.block("condition_matched_log") == nil {
 			s.Conditions++
@@ -135,6 +158,15 @@ func (s *summary) add(r resource) error {
 		return fmt.Errorf("replaces what others were granted: use _iam_member")
 	}
 	return nil
+}
+
+func subscription(v values) subscribed {
+	letters, retry := v.block("dead_letter_policy"), v.block("retry_policy")
+	return subscribed{
+		Topic: v.text("topic"), Filter: v.text("filter"), Endpoint: v.block("push_config").text("push_endpoint"),
+		AckSeconds: int(v.number("ack_deadline_seconds")), DeadLetter: letters.text("dead_letter_topic"),
+		Attempts: int(letters.number("max_delivery_attempts")), MinBackoff: retry.text("minimum_backoff"), MaxBackoff: retry.text("maximum_backoff"),
+	}
 }
 
 func (s *summary) addService(v values) error {

@@ -15,7 +15,7 @@ const (
 	shareThroughCDN = 0.9 // the rest are pushes
 	logGiB          = 0.7 / (1 << 20)
 	eventsEach      = 0.1 // one request in ten changes something
-	deliveries      = 3.0 // published once, delivered twice
+	sentEach        = 3.0 // published once, delivered twice
 	pubsubMinTiB    = 1000.0 / (1 << 40)
 	tickSeconds     = 0.2 // of the sequencer, when idle
 	ticks           = 43_800.0
@@ -66,7 +66,7 @@ func (s summary) month(requests float64) []item {
 	if s.RedisGB > 0 {
 		add("Redis", "Redis Basic GB", s.RedisGB)
 	}
-	add("events", "Pub/Sub TiB", requests*eventsEach*deliveries*pubsubMinTiB)
+	add("events", "Pub/Sub TiB", requests*eventsEach*sentEach*pubsubMinTiB)
 	add("clock", "scheduler jobs", float64(len(s.Schedule)))
 	add("secrets: versions", "secret versions", float64(s.Secrets)*versionsKept)
 	add("secrets: reads", "secret reads", float64(len(s.Services))*startsEach*30*readsPerStart)

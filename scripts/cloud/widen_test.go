@@ -34,6 +34,12 @@ func widenings() []widening {
 		{"events.tf", `role         = "roles/pubsub.subscriber"
   member       = local.pubsub_agent`, `role         = "roles/pubsub.admin"
   member       = local.pubsub_agent`, "events_are_published_by_those_who_change_something"},
+		{"events.tf", "  topic    = each.value\n  role     = \"roles/pubsub.viewer\"", "  topic    = each.value\n  role     = \"roles/pubsub.editor\"", "doctor_looks_and_changes_nothing"},
+		{"events.tf", `budget = google_pubsub_topic.budget.name }`, `budget = google_pubsub_topic.budget.name, rotation = google_pubsub_topic.rotation.name }`, "doctor_looks_and_changes_nothing"},
+		{"events.tf", "  subscription = each.value.name\n  role         = \"roles/pubsub.viewer\"", "  subscription = each.value.name\n  role         = \"roles/pubsub.subscriber\"", "doctor_looks_and_changes_nothing"},
+		{"events.tf", `{ dead-letter = google_pubsub_subscription.dead_letter },`, `{ dead-letter = google_pubsub_subscription.dead_letter, rotation = google_pubsub_subscription.rotation },`, "doctor_looks_and_changes_nothing"},
+		{"secrets.tf", "  role      = \"roles/secretmanager.viewer\"", "  role      = \"roles/secretmanager.secretVersionManager\"", "doctor_looks_and_changes_nothing"},
+		{"secrets.tf", "  for_each  = local.keys\n  secret_id = google_secret_manager_secret.key[\"plant-${each.key}-key\"].secret_id", "  for_each  = local.secrets\n  secret_id = google_secret_manager_secret.key[each.key].secret_id", "doctor_looks_and_changes_nothing"},
 		{"accounts.tf", `"projects/${var.project}/serviceAccounts/${local.push}"`, `"projects/${var.project}/serviceAccounts/${local.deploy}"`, "pushes_come_from_one_identity_that_only_pubsub_can_be"},
 		{"services.tf", `s if contains(local.pushed, f)`, `s`, "pushes_come_from_one_identity_that_only_pubsub_can_be"},
 		{"services.tf", "role     = \"roles/run.invoker\"\n  member   = \"allUsers\"", "role     = \"roles/run.developer\"\n  member   = \"allUsers\"", "the_public_may_call_and_nothing_else"},

@@ -45,17 +45,17 @@ func checkSubscriptions(ctx context.Context, d Deployment) ([]Finding, error) {
 	if d.PubSub == nil {
 		return nil, errNoPubSub
 	}
-	const fix = "terraform -chdir=infra apply -var-file=my.tfvars -replace='google_pubsub_subscription.push[\"%s\"]'; locally: make run"
+	const fix = "terraform -chdir=infra apply -var-file=my.tfvars; locally: make run"
 	var all []Finding
 	for _, want := range d.Subscriptions {
 		got, err := d.PubSub.SubscriptionAdminClient.GetSubscription(ctx, &pb.GetSubscriptionRequest{Subscription: d.subscription(want.Name)})
 		switch {
 		case isMissing(err):
-			all = append(all, one(Critical, "there is no subscription "+want.Name, fmt.Sprintf(fix, want.Name))...)
+			all = append(all, one(Critical, "there is no subscription "+want.Name, fix)...)
 		case err != nil:
 			return all, fmt.Errorf("subscription %s: %w", want.Name, err)
 		case got.GetFilter() != want.Filter:
-			all = append(all, one(Critical, fmt.Sprintf("the subscription %s lets through %q, and functions want %q", want.Name, got.GetFilter(), want.Filter), fmt.Sprintf(fix, want.Name))...)
+			all = append(all, one(Critical, fmt.Sprintf("the subscription %s lets through %q, and functions want %q", want.Name, got.GetFilter(), want.Filter), fix)...)
 		}
 	}
 	return all, nil

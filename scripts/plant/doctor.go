@@ -11,6 +11,7 @@ import (
 	"cloud.google.com/go/pubsub/v2"
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 
+	"github.com/dlai-sd/plant/scripts/deliveries"
 	"github.com/dlai-sd/plant/scripts/doctor"
 	"github.com/dlai-sd/plant/scripts/localstack/secrets"
 )
@@ -88,10 +89,10 @@ func (a *app) deployment(ctx context.Context) (d doctor.Deployment, done func(),
 	}
 	s := a.settings
 	d = doctor.Deployment{
-		Origin: s.Origin, Project: s.Project, Topics: []string{eventsTopic, deadTopic}, DeadLetters: deadSubscription,
-		Subscriptions: a.subscriptions(),
+		Origin: s.Origin, Project: s.Project, Topics: deliveries.Topics(), DeadLetters: deliveries.DeadLetters,
+		Subscriptions: subscriptions(),
 		Pinned: map[string]string{
-			"AMENDMENT_KEY": s.AmendmentKey, "CHECKPOINT_KEY": s.CheckpointKey, "HEADS_KEY": s.HeadsKey, "JWT_KEYS": s.TokenKeys,
+			"AMENDMENT_KEY": s.AmendmentKey, "CERTIFICATION_KEY": s.CertifyingKey, "CHECKPOINT_KEY": s.CheckpointKey, "HEADS_KEY": s.HeadsKey, "JWT_KEYS": s.TokenKeys,
 		},
 	}
 	if d.DB, err = a.openDB(s.OperatorURL, "PLANT_OPERATOR_DATABASE_URL"); err != nil {
@@ -127,20 +128,11 @@ func (a *app) deployment(ctx context.Context) (d doctor.Deployment, done func(),
 	return d, done, nil
 }
 
-// subscriptions are those that functions want. In the cloud each has the prefix
-// plant-, and audit-run's is named after its route.
-func (a *app) subscriptions() []doctor.Subscription {
-	cloud := a.settings.PubSub == ""
-	var list []doctor.Subscription
-	for _, sub := range (&stack{}).subscriptions() {
-		want := doctor.Subscription{Name: sub.Name, Topic: sub.Topic, Filter: sub.Filter, Pulled: sub.PushURL == ""}
-		if cloud && sub.Name != deadSubscription {
-			want.Name = "plant-" + want.Name
-			if sub.Name == "audit-run" {
-				want.Name, want.Filter = "plant-audit", `hasPrefix(attributes.type, "plant.audit.") OR hasPrefix(attributes.type, "plant.export.")`
-			}
-		}
-		list = append(list, want)
+// subscriptions are those that functions want, and the one where dead letters wait.
+func subscriptions() []doctor.Subscription {
+	all := []doctor.Subscription{{Name: deliveries.DeadLetters, Topic: deliveries.Dead, Pulled: true}}
+	for _, d := range deliveries.Subscriptions() {
+		all = append(all, doctor.Subscription{Name: d.ID(), Topic: d.Topic, Filter: d.Filter()})
 	}
-	return list
+	return all
 }

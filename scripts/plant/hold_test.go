@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dlai-sd/plant/scripts/deliveries"
 	"github.com/dlai-sd/plant/scripts/localstack/pubsub"
 	"github.com/dlai-sd/plant/shared/store"
 )
@@ -80,7 +81,7 @@ func TestTheBudgetsMessageHolds(t *testing.T) {
 	client, err := gcp.NewClient(t.Context(), localProject, pubsub.ClientOptions(settings.PubSub)...)
 	require.NoError(t, err)
 	defer func() { _ = client.Close() }()
-	topic := client.Publisher(budgetTopic)
+	topic := client.Publisher(deliveries.Budget)
 	defer topic.Stop()
 	_, err = topic.Publish(t.Context(), &gcp.Message{
 		Data: fmt.Appendf(nil, `{"budgetDisplayName":"Plant","alertThresholdExceeded":1.0,"costAmount":101.5,"costIntervalStart":%q,`+

@@ -12,11 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/dlai-sd/plant/scripts/deliveries"
 	"github.com/dlai-sd/plant/scripts/localstack/docs"
 	"github.com/dlai-sd/plant/scripts/localstack/gateway"
 	"github.com/dlai-sd/plant/scripts/localstack/port"
@@ -57,7 +57,7 @@ func (s *stack) startFunctions(ctx context.Context) error {
 	if err := s.startGateway(s.targets); err != nil {
 		return err
 	}
-	return s.startScheduler(ctx, s.targets)
+	return s.startScheduler(ctx)
 }
 
 // embedPort is where callers of the embedding service know it.
@@ -93,60 +93,33 @@ func holdPort(function string) (*port.Held, error) {
 	return port.Hold()
 }
 
-// How often the scheduler begins an audit and a drift check of everything.
+// How soon an event is tried again: nobody waits for minutes on their own machine.
 const (
-	auditEvery = 24 * time.Hour
-	driftEvery = 24 * time.Hour
+	minBackoff = time.Second
+	maxBackoff = time.Minute
 )
-
-// embedFilter lets through what changes an entity's meaning.
-const embedFilter = `attributes.type="plant.skill.created" OR attributes.type="plant.skill.evolved"` +
-	` OR attributes.type="plant.job_role.created" OR attributes.type="plant.job_role.evolved"` +
-	` OR attributes.type="plant.industry.created" OR attributes.type="plant.industry.evolved"`
-
-// What may make an agent's next step due: what happened to it, and what it may
-// have waited for.
-const (
-	manufactureFilter = `attributes.type="plant.agent.created" OR attributes.type="plant.agent.assigned"` +
-		` OR attributes.type="plant.agent.evolved" OR attributes.type="plant.agent.certified"`
-	waitingFilter = `attributes.type="plant.skill.certified" OR attributes.type="plant.job_role.certified"`
-)
-
-// everyKind lets through one change of every kind. A filter has at most 256 bytes,
-// so each change has a subscription of its own.
-func everyKind(change string) string {
-	var types []string
-	for _, kind := range domain.Kinds() {
-		types = append(types, fmt.Sprintf(`attributes.type="plant.%s.%s"`, kind, change))
-	}
-	return strings.Join(types, " OR ")
-}
 
 // subscriptions are who is pushed what, as in the cloud.
 func (s *stack) subscriptions() []pubsub.Subscription {
-	push := func(name, function, path, filter string) pubsub.Subscription {
-		return pubsub.Subscription{
-			Name: name, Topic: eventsTopic, Filter: filter, PushURL: s.targets[function] + path, Audience: pushAudience,
-			MaxAttempts: 20, MinBackoff: time.Second, MaxBackoff: time.Minute, DeadLetterTopic: deadTopic,
-		}
+	all := []pubsub.Subscription{{Name: deliveries.DeadLetters, Topic: deliveries.Dead}}
+	for _, d := range deliveries.Subscriptions() {
+		all = append(all, pubsub.Subscription{
+			Name: d.ID(), Topic: d.Topic, Filter: d.Filter(), PushURL: s.targets[d.Function] + d.Path(), Audience: pushAudience,
+			MaxAttempts: deliveries.Attempts, MinBackoff: minBackoff, MaxBackoff: maxBackoff, DeadLetterTopic: deliveries.Dead,
+		})
 	}
-	budget := push("budget", "audit-run", "/events/budget", "") // whatever is said of it
-	budget.Topic = budgetTopic
-	return []pubsub.Subscription{
-		budget,
-		push("embed", "embed", "/events/embed", embedFilter),
-		push("manufacture", "birth-agent", "/events/manufacture", manufactureFilter),
-		push("manufacture-waiting", "birth-agent", "/events/manufacture", waitingFilter),
-		push("certify-moved", "certify", "/events/certify", everyKind("moved")),
-		push("certify-evolved", "certify", "/events/certify", everyKind("evolved")),
-		push("certify-decertified", "certify", "/events/certify", everyKind("decertified")),
-		push("audit-run", "audit-run", "/events/audit", `attributes.type="plant.audit.continued"`),
-		push("certify-reaffirm", "certify", "/events/certify", `attributes.type="plant.reaffirmation.due"`),
-		push("drift", "drift-check", "/events/drift", `attributes.type="plant.drift.continued"`),
-		push("drift-enacted", "drift-check", "/events/drift", `attributes.type="plant.constitution.enacted"`),
-		push("drift-tampered", "drift-check", "/events/drift", everyKind("tampered")+` OR attributes.type="plant.entity.tampered"`),
-		{Name: deadSubscription, Topic: deadTopic},
+	return all
+}
+
+// jobs are what the clock begins.
+func (s *stack) jobs() []scheduler.Job {
+	var all []scheduler.Job
+	for _, j := range deliveries.Jobs() {
+		all = append(all, scheduler.Job{
+			Name: j.Name, URL: s.targets[j.Function] + j.Path(), Audience: pushAudience, Interval: j.Every, AtStart: j.AtStart,
+		})
 	}
+	return all
 }
 
 func (s *stack) functionsBinary() (string, error) {
@@ -207,11 +180,11 @@ func (s *stack) environment(function string, listen int) []string {
 		"FUNCTION_TARGET=" + function, "HOST=127.0.0.1", "PORT=" + strconv.Itoa(listen),
 		"PLANT_ORIGIN=" + st.Origin, "GOOGLE_CLOUD_PROJECT=" + localProject,
 		"DATABASE_URL=" + s.database(roles[function]), "DB_POOL=4", "REDIS_URL=" + s.redisURL,
-		"SECRET_MANAGER_ENDPOINT=" + st.SecretManager, "AMENDMENT_KEY=" + st.AmendmentKey, "CERTIFICATION_KEY=" + s.keyring[domain.UseCertification], "JWT_KEYS=" + st.TokenKeys,
+		"SECRET_MANAGER_ENDPOINT=" + st.SecretManager, "AMENDMENT_KEY=" + st.AmendmentKey, "CERTIFICATION_KEY=" + st.CertifyingKey, "JWT_KEYS=" + st.TokenKeys,
 		"CHECKPOINT_KEY=" + st.CheckpointKey, "HEADS_KEY=" + st.HeadsKey, "CHECKPOINT_DIR=" + st.CheckpointDir,
 		"TOKEN_ISSUER=" + localIssuer, "TOKEN_AUDIENCE=" + localAudience,
-		"PUBSUB_EMULATOR_HOST=" + s.pubsub.Addr(), "PUBSUB_TOPIC=" + eventsTopic,
-		"PUBSUB_DEAD_LETTER_SUBSCRIPTION=" + deadSubscription,
+		"PUBSUB_EMULATOR_HOST=" + s.pubsub.Addr(), "PUBSUB_TOPIC=" + deliveries.Events,
+		"PUBSUB_DEAD_LETTER_SUBSCRIPTION=" + deliveries.DeadLetters,
 		"OIDC_ISSUER=" + s.issuer.URL(), "PUSH_AUDIENCE=" + pushAudience, "PUSH_SERVICE_ACCOUNT=" + pushAccount,
 		"CORS_ORIGINS=http://localhost:3000,http://127.0.0.1:3000", "MODEL_DIR=" + st.ModelDir, "EMBED_URL=" + s.targets["embed"],
 	}
@@ -247,17 +220,9 @@ func (s *stack) startGateway(targets map[string]string) error {
 	return nil
 }
 
-func (s *stack) startScheduler(ctx context.Context, targets map[string]string) error {
+func (s *stack) startScheduler(ctx context.Context) error {
 	jobs, err := scheduler.Start(context.WithoutCancel(ctx), scheduler.Options{
-		Jobs: []scheduler.Job{{
-			Name: "sequence", URL: targets["audit-run"] + "/events/sequence", Audience: pushAudience, Interval: sequenceEvery,
-			AtStart: true, // what the start wrote is in the log at once
-		}, {
-			Name: "audit", URL: targets["audit-run"] + "/events/audit", Audience: pushAudience, Interval: auditEvery,
-		}, {
-			Name: "drift", URL: targets["drift-check"] + "/events/drift", Audience: pushAudience, Interval: driftEvery,
-			AtStart: true, // one a day, however often the stack is started
-		}},
+		Jobs:  s.jobs(),
 		Token: s.token, Logger: slog.New(slog.NewTextHandler(s.logs.writer("scheduler"), nil)),
 	})
 	if err != nil {

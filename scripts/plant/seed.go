@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
+	"github.com/dlai-sd/plant/scripts/deliveries"
 	localpubsub "github.com/dlai-sd/plant/scripts/localstack/pubsub"
 	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
@@ -257,6 +258,6 @@ func (a *app) localOutbox(ctx context.Context, db *store.DB) (*event.Outbox, fun
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the local Pub/Sub: %w", err)
 	}
-	topic := event.NewPublisher(client, eventsTopic)
+	topic := event.NewPublisher(client, deliveries.Events)
 	return event.NewOutbox(db, topic, "//"+a.settings.Origin), func() { topic.Stop(); _ = client.Close() }, nil
 }

@@ -42,6 +42,7 @@ type settings struct {
 	Origin        string `json:"origin" env:"PLANT_ORIGIN, overwrite"`
 	SecretManager string `json:"secret_manager" env:"SECRET_MANAGER_ENDPOINT, overwrite"`
 	AmendmentKey  string `json:"amendment_key" env:"AMENDMENT_KEY, overwrite"`
+	CertifyingKey string `json:"certification_key" env:"CERTIFICATION_KEY, overwrite"`
 	CheckpointKey string `json:"checkpoint_key" env:"CHECKPOINT_KEY, overwrite"`
 	HeadsKey      string `json:"heads_key" env:"HEADS_KEY, overwrite"`
 	// Where checkpoints are published: a bucket of Cloud Storage, or a folder.

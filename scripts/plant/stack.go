@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"time"
 
 	"github.com/dlai-sd/plant/migrations"
+	"github.com/dlai-sd/plant/scripts/deliveries"
 	"github.com/dlai-sd/plant/scripts/localstack/lockfile"
 	"github.com/dlai-sd/plant/scripts/localstack/oidc"
 	"github.com/dlai-sd/plant/scripts/localstack/port"
@@ -28,11 +28,6 @@ const (
 	localAudience = "https://plant.local/api"
 	pushAudience  = "https://plant.local/events"
 	pushAccount   = "push@plant-local.iam.gserviceaccount.com"
-	eventsTopic   = "plant-events"
-	budgetTopic   = "plant-budget"
-	deadTopic     = "plant-dead-letter"
-
-	deadSubscription = "plant-dead-letter-pull"
 )
 
 // stack is everything that plant run starts, in the order of starting; it stops
@@ -167,7 +162,7 @@ func (s *stack) startPubSub(ctx context.Context) error {
 	}
 	s.closing("OpenID Connect issuer", s.issuer.Stop)
 	s.pubsub, err = pubsub.Start(ctx, pubsub.Options{
-		Project: localProject, Topics: []string{eventsTopic, budgetTopic, deadTopic}, Subscriptions: s.subscriptions(),
+		Project: localProject, Topics: deliveries.Topics(), Subscriptions: s.subscriptions(),
 		Token: s.token, Logger: slog.New(slog.NewTextHandler(s.logs.writer("pubsub"), nil)),
 	})
 	if err != nil {
@@ -221,6 +216,7 @@ func (s *stack) ensureKeys(ctx context.Context) error {
 	}
 	s.keyring, err = ring.Ensure(ctx, func(use domain.KeyUse) { fmt.Fprintf(s.app.stderr, "    %s\n", use) })
 	st := &s.app.settings
+	st.CertifyingKey = s.keyring[domain.UseCertification]
 	st.AmendmentKey, st.CheckpointKey, st.HeadsKey = s.keyring[domain.UseAmendment], s.keyring[domain.UseCheckpoint], s.keyring[domain.UseHeads]
 	return err
 }
@@ -261,6 +257,3 @@ func (s *stack) seed(ctx context.Context) error {
 	}
 	return err
 }
-
-// sequenceEvery is how often the scheduler calls, as in the cloud.
-const sequenceEvery = time.Minute

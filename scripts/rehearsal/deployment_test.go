@@ -148,12 +148,12 @@ func (d *deployment) startGoogle() {
 // plant-X-… push to /events/X.
 func (d *deployment) subscriptions() []pubsub.Subscription {
 	var all []pubsub.Subscription
-	for name, filter := range d.plan.Subscriptions {
+	for name, s := range d.plan.Subscriptions {
 		for _, r := range d.routes {
 			path, events := strings.CutPrefix(r.Pattern, "POST /events/")
 			if events && (name == "plant-"+path || strings.HasPrefix(name, "plant-"+path+"-")) {
 				all = append(all, pubsub.Subscription{
-					Name: name, Topic: d.setting("PUBSUB_TOPIC"), Filter: filter, PushURL: d.services[r.Function].server.URL + "/events/" + path,
+					Name: name, Topic: d.setting("PUBSUB_TOPIC"), Filter: s.Filter, PushURL: d.services[r.Function].server.URL + "/events/" + path,
 					Audience: d.setting("PUSH_AUDIENCE"), MaxAttempts: 20, MinBackoff: 100 * time.Millisecond, MaxBackoff: time.Second,
 					DeadLetterTopic: d.setting("PUBSUB_DEAD_LETTER_TOPIC"),
 				})

@@ -127,8 +127,10 @@ type plan struct {
 		Values   map[string]string `json:"values"`
 		Settings []string          `json:"settings"`
 	} `json:"services"`
-	Subscriptions  map[string]string `json:"subscriptions"`
-	DatabaseGrants string            `json:"database_grants"`
+	Subscriptions map[string]struct {
+		Filter string `json:"filter"`
+	} `json:"subscriptions"`
+	DatabaseGrants string `json:"database_grants"`
 }
 
 func readPlan(t *testing.T) plan {

@@ -23,12 +23,27 @@ const (
 // computed, not looked up.
 type Cache struct{ client *redis.Client }
 
+// CheckCacheURL reports whether url is the address of a Redis. The error never has the
+// address: it may hold a password.
+func CheckCacheURL(url string) error {
+	_, err := parseCacheURL(url)
+	return err
+}
+
+func parseCacheURL(url string) (*redis.Options, error) {
+	opts, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, errors.New("open the embedding cache: its address is not a Redis URL")
+	}
+	return opts, nil
+}
+
 // OpenCache returns the cache in the Redis that a URL names. It does not
 // connect: a Redis that is away is an error of the calls that need it.
 func OpenCache(url string) (*Cache, error) {
-	opts, err := redis.ParseURL(url)
+	opts, err := parseCacheURL(url)
 	if err != nil {
-		return nil, errors.New("open the embedding cache: its address is not a Redis URL") // it may hold a password
+		return nil, err
 	}
 	opts.ContextTimeoutEnabled = true
 	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout, opts.PoolTimeout = cacheTimeout, cacheTimeout, cacheTimeout, cacheTimeout

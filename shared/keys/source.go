@@ -34,13 +34,22 @@ type Source struct{ client *secretmanager.Client }
 // NewSource makes a Source of a client, which stays its caller's to close.
 func NewSource(client *secretmanager.Client) *Source { return &Source{client: client} }
 
+// CheckVersion reports whether a secret's version is named as one that never changes:
+// projects/P/secrets/S/versions/N, N a number.
+func CheckVersion(name string) error {
+	if !pinned.MatchString(name) {
+		return errors.New("secret version: name it as projects/P/secrets/S/versions/N with a number")
+	}
+	return nil
+}
+
 // Payload returns what a pinned version (projects/P/secrets/S/versions/N)
 // holds, after comparing its CRC32C; an answer without one is refused. When
 // Secret Manager cannot be reached the error is a domain.Error with
 // domain.CodeUnavailable.
 func (s *Source) Payload(ctx context.Context, version string) ([]byte, error) {
-	if !pinned.MatchString(version) {
-		return nil, errors.New("secret version: name it as projects/P/secrets/S/versions/N with a number")
+	if err := CheckVersion(version); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -53,6 +53,21 @@ type DB struct {
 	role        string // that each transaction changes to; "": the login's own
 }
 
+// CheckURL reports whether url is the address of a database, without connecting. The
+// error never has the address: it may hold a password.
+func CheckURL(url string) error {
+	_, err := parseURL(url)
+	return err
+}
+
+func parseURL(url string) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("open database: the address is not a Postgres URL or DSN")
+	}
+	return cfg, nil
+}
+
 // Open prepares the pool; connections are made when they are first needed.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	url := c.URL
@@ -60,9 +75,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		// The connector brings its own TLS.
 		url = fmt.Sprintf("user=%s dbname=%s sslmode=disable", c.IAMUser, c.Name)
 	}
-	cfg, err := pgxpool.ParseConfig(url)
+	cfg, err := parseURL(url)
 	if err != nil {
-		return nil, errors.New("open database: the address is not a Postgres URL or DSN") // never the address: it may hold a password
+		return nil, err
 	}
 	db := &DB{crossTenant: c.CrossTenant}
 	if c.Instance != "" {

@@ -71,14 +71,11 @@ type Page struct {
 // ParsePage reads limit (1 to MaxLimit, default DefaultLimit) and cursor. order
 // is the one of this request: a cursor of another order is refused with 400.
 func ParsePage(q url.Values, order string) (Page, error) {
-	page := Page{Limit: DefaultLimit}
-	if q.Has("limit") {
-		n, err := strconv.Atoi(q.Get("limit"))
-		if err != nil || n < 1 || n > MaxLimit || q.Get("limit") != strconv.Itoa(n) {
-			return Page{}, Refuse(domain.CodeMalformed, "limit must be a whole number from 1 to %d.", MaxLimit)
-		}
-		page.Limit = n
+	limit, err := ParseLimit(q, DefaultLimit)
+	if err != nil {
+		return Page{}, err
 	}
+	page := Page{Limit: limit}
 	if q.Has("cursor") {
 		c, err := ParseCursor(q.Get("cursor"))
 		if err != nil {
@@ -90,6 +87,25 @@ func ParsePage(q url.Values, order string) (Page, error) {
 		page.After = &c
 	}
 	return page, nil
+}
+
+// ParseLimit reads limit, 1 to MaxLimit; usual where it is not given. Anything else is refused with 400.
+func ParseLimit(q url.Values, usual int) (int, error) {
+	if !q.Has("limit") {
+		return usual, nil
+	}
+	n, ok := ParseNumber(q.Get("limit"))
+	if !ok || n < 1 || n > MaxLimit {
+		return 0, Refuse(domain.CodeMalformed, "limit must be a whole number from 1 to %d.", MaxLimit)
+	}
+	return int(n), nil
+}
+
+// ParseNumber reads a whole number from 0 that is written in the one way there is:
+// digits, without a sign and without a zero in front.
+func ParseNumber(s string) (int64, bool) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil && n >= 0 && s == strconv.FormatInt(n, 10)
 }
 
 // AfterID is the id behind which the page begins, "" for the first page. A cursor whose

@@ -42,3 +42,17 @@ func TestAfterID(t *testing.T) {
 		require.Equal(t, domain.CodeMalformed, p.Code)
 	}
 }
+
+// TestParseNumber: each number is written in one way.
+func TestParseNumber(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{"0": 0, "1": 1, "10": 10, "9223372036854775807": 1<<63 - 1} {
+		n, ok := web.ParseNumber(text)
+		require.True(t, ok, text)
+		require.Equal(t, want, n)
+	}
+	for _, text := range []string{"", "05", "00", "+5", "-1", "-0", " 5", "5 ", "5.0", "0x5", "1_0", "٥", "9223372036854775808"} {
+		_, ok := web.ParseNumber(text)
+		require.False(t, ok, text)
+	}
+}

@@ -34,8 +34,8 @@ const (
 // memory that a computation takes.
 const batchTokens = 512
 
-// maxThreads bounds the helpers: beyond it the pieces of work get too small.
-const maxThreads = 16
+// MaxThreads bounds the helpers: beyond it the pieces of work get too small.
+const MaxThreads = 16
 
 // Errors a caller may want to tell apart.
 var (
@@ -102,7 +102,7 @@ func open(dir string, opts Options, k kernel) (_ *Model, failed error) {
 }
 
 func threads(wanted int) int {
-	available := min(runtime.GOMAXPROCS(0), maxThreads)
+	available := min(runtime.GOMAXPROCS(0), MaxThreads)
 	if wanted <= 0 {
 		return available
 	}

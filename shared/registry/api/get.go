@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/dlai-sd/plant/shared/auth"
@@ -61,8 +60,8 @@ func decodeRead(r *http.Request) (readIn, error) {
 }
 
 func versionOf(q url.Values, name string) (int64, error) {
-	version, err := strconv.ParseInt(q.Get(name), 10, 64)
-	if err != nil || version < 1 {
+	version, ok := web.ParseNumber(q.Get(name))
+	if !ok || version < 1 {
 		return 0, web.Refuse(domain.CodeMalformed, "%s is a whole number from 1.", name)
 	}
 	return version, nil
