@@ -15,7 +15,7 @@ import (
 // signatures verifies those of several files: each key is decoded once, and each batch
 // statement verified once.
 type signatures struct {
-	keys   map[string]*rsa.PublicKey // by SPKI, in base64
+	keys   map[string]*rsa.PublicKey // by SPKI, in base64; not nil
 	proven ledger.Signatures
 }
 
@@ -96,10 +96,12 @@ func (s *signatures) hold(a ledger.Amendment, spki string) bool {
 		if key, ok = any.(*rsa.PublicKey); !ok {
 			return false
 		}
-		if s.keys == nil {
-			s.keys = map[string]*rsa.PublicKey{}
-		}
 		s.keys[spki] = key
 	}
 	return s.proven.Verify(key, a) == nil
+}
+
+// signed verifies one amendment; keys keeps those that were decoded.
+func signed(a ledger.Amendment, spki string, keys map[string]*rsa.PublicKey) bool {
+	return (&signatures{keys: keys}).hold(a, spki)
 }
