@@ -15,7 +15,7 @@ import (
 // signatures verifies those of several files: each key is decoded once, and each batch
 // statement verified once.
 type signatures struct {
-	keys   map[string]*rsa.PublicKey // by SPKI, in base64; not nil
+	keys   map[string]*rsa.PublicKey // by SPKI, in base64
 	proven ledger.Signatures
 }
 
@@ -95,6 +95,9 @@ func (s *signatures) hold(a ledger.Amendment, spki string) bool {
 		}
 		if key, ok = any.(*rsa.PublicKey); !ok {
 			return false
+		}
+		if s.keys == nil {
+			s.keys = map[string]*rsa.PublicKey{}
 		}
 		s.keys[spki] = key
 	}

@@ -3,7 +3,6 @@ package registry
 import (
 	"cmp"
 	"context"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,7 +46,7 @@ func (s *session) judge(ctx context.Context) error {
 // take decides on what was read.
 func (s *session) take(ctx context.Context) error {
 	s.outcomes = make([]Decided, len(s.list))
-	s.decided, s.verified.keys = map[domain.ID]domain.Entity{}, map[string]*rsa.PublicKey{}
+	s.decided = map[domain.ID]domain.Entity{}
 	for _, i := range s.order() {
 		s.outcomes[i] = s.decideOne(i)
 	}
