@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/dlai-sd/plant/shared/auth"
 	"github.com/dlai-sd/plant/shared/domain"
 	"github.com/dlai-sd/plant/shared/ledger"
 	"github.com/dlai-sd/plant/shared/registry"
@@ -49,12 +50,12 @@ type decideIn struct {
 // decide answers POST on an entity's certify. If-Match is optional: with it, what
 // was changed since the decider looked is not decided about.
 func (s Service) decide(kind domain.Kind, route string) http.Handler {
-	return web.Endpoint(func(r *http.Request) (decideIn, error) {
+	return web.Endpoint(func(r *http.Request) (in decideIn, err error) {
+		defer func() { s.unread(r, kind, route, err) }()
 		body, raw, err := web.Body[decisionBody](r, web.LimitBody)
 		if err != nil {
-			return decideIn{}, err
+			return in, err
 		}
-		in := decideIn{}
 		if in.decision, err = body.decision(kind, domain.ID(r.PathValue("id"))); err != nil {
 			return in, err
 		}
@@ -74,6 +75,18 @@ func (s Service) decide(kind domain.Kind, route string) http.Handler {
 		}
 		return one{decidedOf(all.Outcomes[0], 0, all.Validated), all}, nil
 	})
+}
+
+// unread keeps it in the audit trail that somebody tried to decide with a request that
+// says no decision. A dry run is no attempt.
+func (s Service) unread(r *http.Request, kind domain.Kind, route string, err error) {
+	who, missing := auth.FromContext(r.Context())
+	told := api.ToldOf(err)
+	if missing != nil || told == nil || r.URL.Query().Get("validate_only") == "true" {
+		return
+	}
+	s.Certifier.NoteRefused(r.Context(), registry.Request{Who: who, Route: route, RequestID: web.RequestID(r.Context())},
+		registry.Attempt{ID: domain.ID(r.PathValue("id")), Kind: kind, Err: told})
 }
 
 // hashOf reads a tag. What is no hash of ours matches nothing.
@@ -179,14 +192,15 @@ func (b Batch) SetHeaders(h http.Header) { replayed(h, b.all) }
 
 // batch answers POST on certify/batch.
 func (s Service) batch() http.Handler {
-	return web.Endpoint(func(r *http.Request) (batchIn, error) {
+	return web.Endpoint(func(r *http.Request) (in batchIn, err error) {
+		defer func() { s.unread(r, "", "certifyAll", err) }()
 		body, raw, err := web.Body[struct {
 			Items []jsontext.Value `json:"items"`
 		}](r, web.LimitBatch)
 		if err != nil {
-			return batchIn{}, err
+			return in, err
 		}
-		in := batchIn{list: make([]registry.Decision, len(body.Items))}
+		in.list = make([]registry.Decision, len(body.Items))
 		for i, item := range body.Items {
 			in.list[i] = itemOf(item)
 		}

@@ -33,7 +33,9 @@ type function struct {
 
 // roles says as which database role each function works.
 func roles() map[string]string {
-	return map[string]string{"create-skill": writer, "audit-run": "plant_auditor", "embed": "plant_embedder"}
+	return map[string]string{
+		"create-skill": writer, "certify": certifier, "audit-run": "plant_auditor", "embed": "plant_embedder",
+	}
 }
 
 // startFunction starts a function and waits until /ready answers 200.
@@ -63,6 +65,7 @@ func (w *world) environment(name string, listen, connections int) []string {
 		"PLANT_ORIGIN=" + origin, "GOOGLE_CLOUD_PROJECT=" + project,
 		"DATABASE_URL=" + w.url(roles()[name], mainDatabase), "DB_POOL=" + strconv.Itoa(connections),
 		"SECRET_MANAGER_ENDPOINT=" + w.manager.Addr(), "AMENDMENT_KEY=" + w.versions[domain.UseAmendment],
+		"CERTIFICATION_KEY=" + w.versions[domain.UseCertification],
 		"CHECKPOINT_KEY=" + w.versions[domain.UseCheckpoint], "HEADS_KEY=" + w.versions[domain.UseHeads], "CHECKPOINT_DIR=" + w.dir,
 		"JWT_KEYS=" + w.tokenKeys, "TOKEN_ISSUER=" + issuer, "TOKEN_AUDIENCE=" + audience,
 		"PUBSUB_EMULATOR_HOST=" + w.pubsub.Addr(), "PUBSUB_TOPIC=" + topic,

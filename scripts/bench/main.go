@@ -1,4 +1,4 @@
-// Bench measures every goal of the write path, each as a ratio to a bound that
+// Bench measures every goal of writing, deciding and checking, each as a ratio to a bound that
 // is measured in the same run, turn by turn with what it bounds, so that a noisy
 // machine moves both. It starts its own PostgreSQL with fsync on, keys, Pub/Sub
 // and functions, and leaves nothing behind. A goal that is missed is a line that
@@ -85,8 +85,10 @@ func measurements() []measurement {
 		{"layer", measureLayer},
 		{"read", measureRead},
 		{"bulk", measureBulk},
+		{"certify", measureCertify},
 		{"flat", measureFlat},
 		{"log", measureLog},
+		{"drift", measureDrift},
 		{"process", measureProcess},
 	}
 }

@@ -41,6 +41,8 @@ const (
 	tenant   = "acme"
 	topic    = "plant-events"
 	writer   = "plant_writer"
+
+	certifier = "plant_certifier"
 )
 
 // The databases: the others are copies of the first before anything is written.
@@ -49,6 +51,8 @@ const (
 	fewDatabase  = "plant_few"
 	fullDatabase = "plant_full"
 	logDatabase  = "plant_log"
+
+	driftDatabase = "plant_drift_check"
 )
 
 // world is a deployment on this machine, as `plant run` makes one, for the
@@ -71,6 +75,7 @@ type world struct {
 	oidc      *oidc.Issuer
 
 	who     auth.Principal
+	decider auth.Principal  // certifies what who wrote
 	private *rsa.PrivateKey // the amendment key itself, for raw signatures
 	signer  keys.Key        // and as the product holds it
 	names   int             // drawn so far
@@ -81,7 +86,7 @@ type world struct {
 func newWorld(ctx context.Context, o options) (*world, error) {
 	w := &world{opts: o, passwords: map[string]string{}}
 	for _, step := range []func(context.Context) error{
-		w.startPostgres, w.startSecrets, w.startEvents, w.prepare, w.addPrincipal, w.openKey, w.copyDatabase,
+		w.startPostgres, w.startSecrets, w.startEvents, w.prepare, w.addPrincipals, w.openKey, w.copyDatabase,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, w.close())
@@ -201,12 +206,17 @@ func (w *world) prepare(ctx context.Context) error {
 	})
 }
 
-func (w *world) addPrincipal(ctx context.Context) error {
+func (w *world) addPrincipals(ctx context.Context) error {
 	w.who = auth.Principal{ID: uuid.NewString(), GovernanceAgent: tenant, Name: "bench", Authorities: []domain.Authority{domain.Author}}
+	w.decider = auth.Principal{ID: uuid.NewString(), GovernanceAgent: tenant, Name: "decider", Authorities: []domain.Authority{domain.Genesis}}
 	return w.asOperator(func(db *store.DB) error {
-		return db.AddPrincipal(ctx, store.Principal{
-			ID: w.who.ID, GovernanceAgent: tenant, Name: w.who.Name, Authorities: w.who.Authorities,
-		})
+		var errs []error
+		for _, p := range []auth.Principal{w.who, w.decider} {
+			errs = append(errs, db.AddPrincipal(ctx, store.Principal{
+				ID: p.ID, GovernanceAgent: tenant, Name: p.Name, Authorities: p.Authorities,
+			}))
+		}
+		return errors.Join(errs...)
 	})
 }
 
@@ -244,7 +254,7 @@ func (w *world) openKey(ctx context.Context) error {
 }
 
 func (w *world) copyDatabase(ctx context.Context) error {
-	for _, name := range []string{fewDatabase, fullDatabase, logDatabase} {
+	for _, name := range []string{fewDatabase, fullDatabase, logDatabase, driftDatabase} {
 		if err := w.admin(ctx, "postgres", "CREATE DATABASE "+name+" TEMPLATE "+mainDatabase); err != nil {
 			return err
 		}
@@ -261,7 +271,9 @@ func (w *world) url(role, database string) string {
 
 // open opens a database as the product does.
 func (w *world) open(role, database string, pool int) (*store.DB, error) {
-	db, err := store.Open(context.Background(), store.Config{URL: w.url(role, database), Pool: pool, Function: "bench"})
+	db, err := store.Open(context.Background(), store.Config{
+		URL: w.url(role, database), Pool: pool, Function: "bench", CrossTenant: role != writer,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -304,13 +316,19 @@ func (w *world) service(database string, pool int) (*registry.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return registry.New(registry.Config{
-		DB: db, Keys: w.secrets.Hold(keys.Pinned(w.versions[domain.UseAmendment]), time.Now),
-		Origin: origin, Log: slog.New(slog.DiscardHandler),
-	})
+	return registry.New(w.registryOf(db, domain.UseAmendment))
 }
 
-func (w *world) token() (string, error) {
-	token, _, err := auth.Issuer{Secrets: w.tokens, Issuer: issuer, Audience: audience}.Mint(w.who)
+// registryOf is a registry's configuration, which signs with the key of a use.
+func (w *world) registryOf(db *store.DB, use domain.KeyUse) registry.Config {
+	return registry.Config{
+		DB: db, Keys: w.secrets.Hold(keys.Pinned(w.versions[use]), time.Now), Origin: origin, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+func (w *world) token() (string, error) { return w.tokenOf(w.who) }
+
+func (w *world) tokenOf(who auth.Principal) (string, error) {
+	token, _, err := auth.Issuer{Secrets: w.tokens, Issuer: issuer, Audience: audience}.Mint(who)
 	return token, err
 }

@@ -31,6 +31,16 @@ func ReadAmendment(record []byte, opening *Opening, signature []byte, batch *Bat
 // batch, and is the key that the record names. It says nothing of whether that
 // key was in force or may sign this: a Keyring does. Errors are of type *Fault.
 func VerifySignature(pub *rsa.PublicKey, a Amendment) error {
+	return new(Signatures).Verify(pub, a)
+}
+
+// Signatures verifies many amendments: those of one batch cost one verification
+// between them. Its zero value is ready; it is safe for concurrent use, and not
+// copied after the first.
+type Signatures struct{ statements proven }
+
+// Verify is VerifySignature.
+func (s *Signatures) Verify(pub *rsa.PublicKey, a Amendment) error {
 	r, f := readRecord(a.Bytes)
 	if f == nil {
 		f = checkContext(r)
@@ -41,14 +51,11 @@ func VerifySignature(pub *rsa.PublicKey, a Amendment) error {
 	if f != nil {
 		return f
 	}
-	if id, err := KeyID(pub); err != nil || id != r.KeyID {
+	id, err := KeyID(pub)
+	if err != nil || id != r.KeyID {
 		return fault(ReasonKeyUnknown, "the record names another key")
 	}
-	signed, f := signedBytes(r, a)
-	if f == nil && Verify(pub, signed, a.Signature) != nil {
-		f = badSignature()
-	}
-	return asError(f)
+	return asError(s.statements.check(pub, r, a))
 }
 
 // checkAlgorithm reports a record whose algorithm is unknown, or does not go

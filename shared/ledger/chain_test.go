@@ -208,6 +208,8 @@ func TestVerifySignature(t *testing.T) {
 	sha512 := withAlgorithm(t, direct, "RSA4096-PSS-SHA512")
 	asDirect := withAlgorithm(t, noBatch, AlgorithmDirect)
 	asDirect.Signature = batch[1].Signature
+	var warm Signatures // it has seen the statement that the cases are about
+	require.NoError(t, warm.Verify(pub, batch[0]))
 	for name, v := range map[string]struct {
 		reason Reason
 		a      Amendment
@@ -252,10 +254,12 @@ func TestVerifySignature(t *testing.T) {
 		if v.reason == "" {
 			require.NoError(t, err, name)
 		}
+		require.Equal(t, v.reason, ReasonOf(warm.Verify(pub, v.a)), name)
 		ring, _ := NewKeyring(testOrigin, rootKey().id, keyLog())
 		require.Equal(t, []Reason{v.reason}, reasons(ring.Judge(log(3, v.a))), name)
 	}
 	require.Equal(t, ReasonKeyUnknown, ReasonOf(VerifySignature(&rootKey().private.PublicKey, direct)))
+	require.Equal(t, ReasonKeyUnknown, ReasonOf(warm.Verify(&rootKey().private.PublicKey, batch[0])))
 	require.Equal(t, ReasonKeyUnknown, ReasonOf(VerifySignature(&rsa.PublicKey{}, direct)))
 	small := smallKey(t)
 	require.Error(t, Verify(&small.private.PublicKey, nil, nil))

@@ -359,14 +359,7 @@ func (k *Keyring) checkSigned(r Record, e Entry) *Fault {
 	if !isRSA || !key.maySign(r.Change, r.EntityType) {
 		return fault(ReasonKeyMayNotSign, "%s of a %s", r.Change, r.EntityType)
 	}
-	signed, f := signedBytes(r, e.Amendment)
-	if f != nil {
-		return f
-	}
-	if e.Batch == nil {
-		return asFault(Verify(pub, signed, e.Signature))
-	}
-	return asFault(k.statements.verify(pub, key.ID, signed, e.Signature))
+	return k.statements.check(pub, r, e.Amendment)
 }
 
 func asFault(err error) *Fault {

@@ -16,6 +16,20 @@ type proven struct {
 	held map[Hash]struct{}
 }
 
+// check reports a signature that does not verify, of the record itself or of the
+// statement of the batch that holds it. r is what a.Bytes say; pub is of the key that
+// it names.
+func (p *proven) check(pub *rsa.PublicKey, r Record, a Amendment) *Fault {
+	signed, f := signedBytes(r, a)
+	if f != nil {
+		return f
+	}
+	if a.Batch == nil {
+		return asFault(Verify(pub, signed, a.Signature))
+	}
+	return asFault(p.verify(pub, r.KeyID, signed, a.Signature))
+}
+
 // verify is Verify, with memory. It remembers only what held.
 func (p *proven) verify(pub *rsa.PublicKey, keyID string, statement, signature []byte) error {
 	h := sha256.New()

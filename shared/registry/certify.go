@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -143,20 +144,19 @@ func mayNotLook(code domain.Code) bool {
 // answered and left out, the others go into one transaction under one signature.
 func (c *Certifier) DecideAll(ctx context.Context, req Request, list []Decision) (DecidedAll, error) {
 	if len(list) == 0 || len(list) > MaxDecisions {
-		return DecidedAll{}, domain.Refuse(domain.CodeMalformed, "a request has 1 to %d decisions", MaxDecisions)
-	}
-	all, err := c.decide(ctx, req, list, false)
-	if err != nil {
+		err := domain.Refuse(domain.CodeMalformed, "a request has 1 to %d decisions", MaxDecisions)
+		c.note(ctx, req, []Decision{{}}, []error{err})
 		return DecidedAll{}, err
 	}
+	all, err := c.decide(ctx, req, list, false)
+	errs := slices.Repeat([]error{err}, len(list)) // what refuses the request refuses each
+	for i, o := range all.Outcomes {
+		errs[i] = o.err
+	}
 	if !all.Replayed {
-		errs := make([]error, len(list))
-		for i, o := range all.Outcomes {
-			errs[i] = o.err
-		}
 		c.note(ctx, req, list, errs)
 	}
-	return all, nil
+	return all, err
 }
 
 func (c *Certifier) decide(ctx context.Context, req Request, list []Decision, whole bool) (DecidedAll, error) {

@@ -12,14 +12,20 @@ import (
 	"github.com/dlai-sd/plant/shared/store"
 )
 
+// signatures verifies those of several files: each key is decoded once, and each batch
+// statement verified once.
+type signatures struct {
+	keys   map[string]*rsa.PublicKey // by SPKI, in base64
+	proven ledger.Signatures
+}
+
 // dossier makes what a checklist is judged on of what the database holds: here
 // records are parsed, states hashed and signatures verified.
-func dossier(f *store.File, law domain.Constitution, known store.Laws) domain.Dossier {
+func dossier(f *store.File, law domain.Constitution, known store.Laws, verified *signatures) domain.Dossier {
 	d := domain.Dossier{Entity: f.Entity, Row: f.Row, Law: law, Constitution: known.InForce, Constitutions: known.All}
-	keys := map[string]*rsa.PublicKey{}
 	reattested, erased := map[string]bool{}, map[int64]bool{}
 	for _, s := range slices.Backward(f.Seqs) { // what lifts an amendment stands behind it
-		p := page(f, s, keys)
+		p := page(f, s, verified)
 		p.KeyStands = p.KeyStands || reattested[s.Hash.String()]
 		p.Opened = p.Opened || erased[s.Seq]
 		if p.State != nil && p.Opens && p.KeyStands {
@@ -36,7 +42,7 @@ func dossier(f *store.File, law domain.Constitution, known store.Laws) domain.Do
 	return d
 }
 
-func page(f *store.File, s store.Sheet, keys map[string]*rsa.PublicKey) domain.Page {
+func page(f *store.File, s store.Sheet, verified *signatures) domain.Page {
 	p := domain.Page{
 		Link: domain.Link{
 			Seq: s.Seq, GovernanceAgentID: s.GovernanceAgentID, Author: s.Author, Change: s.Change,
@@ -48,7 +54,7 @@ func page(f *store.File, s store.Sheet, keys map[string]*rsa.PublicKey) domain.P
 	a, err := s.Amendment()
 	if p.Parses = err == nil; p.Parses {
 		p.EntityID, p.EntityType = domain.ID(a.Record.EntityID), domain.Kind(a.Record.EntityType)
-		p.Signed = signed(a, s.SPKI, keys)
+		p.Signed = verified.hold(a, s.SPKI)
 	}
 	use, known := ledger.UseFor(s.Change, string(p.EntityType))
 	p.KeyMay = known && string(use) == string(s.KeyUse) && slices.Contains(s.MaySign, s.Change)
@@ -75,9 +81,9 @@ func keyStands(s store.Sheet) bool {
 	return !s.KeyRevoked || s.InvalidFrom != nil && s.LogIndex != nil && *s.LogIndex < *s.InvalidFrom
 }
 
-// signed verifies one amendment; keys keeps those that were decoded.
-func signed(a ledger.Amendment, spki string, keys map[string]*rsa.PublicKey) bool {
-	key, ok := keys[spki]
+// hold reports whether the key of an SPKI signed an amendment.
+func (s *signatures) hold(a ledger.Amendment, spki string) bool {
+	key, ok := s.keys[spki]
 	if !ok {
 		der, err := base64.StdEncoding.DecodeString(spki)
 		if err != nil {
@@ -90,7 +96,15 @@ func signed(a ledger.Amendment, spki string, keys map[string]*rsa.PublicKey) boo
 		if key, ok = any.(*rsa.PublicKey); !ok {
 			return false
 		}
-		keys[spki] = key
+		if s.keys == nil {
+			s.keys = map[string]*rsa.PublicKey{}
+		}
+		s.keys[spki] = key
 	}
-	return ledger.VerifySignature(key, a) == nil
+	return s.proven.Verify(key, a) == nil
+}
+
+// signed verifies one amendment; keys keeps those that were decoded.
+func signed(a ledger.Amendment, spki string, keys map[string]*rsa.PublicKey) bool {
+	return (&signatures{keys: keys}).hold(a, spki)
 }

@@ -79,3 +79,38 @@ func TestChecklistFindsWhatWasDoneByHand(t *testing.T) {
 		})
 	}
 }
+
+// TestOneStatementForMany: what was born in one batch is judged together, and a
+// statement that held for one says nothing about another's place in it.
+func TestOneStatementForMany(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, 1)
+	certifier := k.certifier(t, 1)
+	born, err := k.CreateAll(t.Context(), request(k.who, "all"), domain.KindSkill, []registry.Candidate{
+		{Facts: skill("One")}, {Facts: skill("Two")}, {Facts: skill("Three")},
+	})
+	require.NoError(t, err)
+	list := make([]registry.Decision, len(born.Outcomes))
+	for i, one := range born.Outcomes {
+		k.amend(t, one.ID, domain.MoveTo{To: domain.UnderReview})
+		list[i] = registry.Decision{ID: one.ID, Verdict: registry.VerdictCertify}
+	}
+	judge := func() (points [][]string) {
+		t.Helper()
+		req := request(k.who, uuid.NewString())
+		req.ValidateOnly = true
+		all, err := certifier.DecideAll(t.Context(), req, list)
+		require.NoError(t, err)
+		for _, o := range all.Outcomes {
+			points = append(points, failed(*o.Checklist))
+		}
+		return points
+	}
+	require.Equal(t, [][]string{nil, nil, nil}, judge())
+	broken := []string{"AUD-02"}
+	k.admin(t, "ALTER TABLE amendment DISABLE TRIGGER ALL", "ALTER TABLE signature_batch DISABLE TRIGGER ALL",
+		fmt.Sprintf("UPDATE amendment SET batch_path = set_byte(batch_path, 9, get_byte(batch_path, 9) # 1) WHERE entity_id = '%s' AND seq = 1", list[1].ID))
+	require.Equal(t, [][]string{nil, broken, nil}, judge())
+	k.admin(t, "UPDATE signature_batch SET signature = set_byte(signature, 9, get_byte(signature, 9) # 1)")
+	require.Equal(t, [][]string{broken, broken, broken}, judge())
+}

@@ -32,6 +32,7 @@ type session struct {
 	plans    []plan
 	at       []int       // the decision of each plan; -1: a consequence
 	rests    []domain.ID // must be certified when this is written
+	verified signatures
 }
 
 // judge reads what there is and fills in the outcomes and plans.
@@ -190,7 +191,7 @@ func (s *session) examine(i int, out *Decided) error {
 
 // assess judges the whole checklist, with what this session decided before.
 func (s *session) assess(f *store.File, decides bool) domain.Assessment {
-	dos := dossier(f, s.req.law, s.laws)
+	dos := dossier(f, s.req.law, s.laws, &s.verified)
 	e := f.Entity
 	dos.References = map[domain.ID]domain.Entity{}
 	for _, r := range e.Refs() {

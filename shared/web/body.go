@@ -31,7 +31,8 @@ const (
 // lone surrogates, duplicate, unknown and wrong-case names, trailing data, a
 // top level that is not an object, nesting deeper than 32, NUL in a string or
 // name, numbers that canonical JSON (RFC 8785) would change, and values of
-// another type than T's. A null decodes to the zero value: it means absent.
+// another type than T's. A null decodes to the zero value: it means absent. The bytes
+// are returned also where they are refused, if they could be read.
 func Body[T any](r *http.Request, limit int64, mediaTypes ...string) (T, []byte, error) {
 	var v T
 	raw, err := Raw(r, limit, mediaTypes...)
@@ -40,7 +41,7 @@ func Body[T any](r *http.Request, limit int64, mediaTypes ...string) (T, []byte,
 	}
 	if err := Decode(raw, &v); err != nil {
 		var zero T
-		return zero, nil, err
+		return zero, raw, err
 	}
 	return v, raw, nil
 }

@@ -1,4 +1,4 @@
-// Package rawrows writes the rows of new entities with SQL made by hand: the
+// Package rawrows writes the rows of new entities, and of decisions about them, with SQL made by hand: the
 // bound that whatever the product does to make and send them is compared with.
 // Every value stands ready; the database derives nothing but what its own
 // constraints, triggers and policies ask for.
@@ -84,9 +84,9 @@ func bulk(kind domain.Kind) []string {
 	}
 }
 
-// Row is all that one new entity adds to the database.
+// Row is all that one amendment adds to the database, a birth's or a decision's.
 type Row struct {
-	Entity    domain.Entity
+	Entity    domain.Entity // as it then is
 	Amendment ledger.Amendment
 	Event     store.Event
 	Key       string // of idempotency
@@ -108,11 +108,11 @@ func Drafts(entities []domain.Entity, author string) ([]ledger.Draft, error) {
 	return drafts, nil
 }
 
-// Rows are what the entities' births add. They are good for ten seconds: the
+// Rows are what the entities' amendments add. They are good for ten seconds: the
 // database refuses what was recorded earlier.
-func Rows(entities []domain.Entity, births []ledger.Amendment) ([]Row, error) {
+func Rows(entities []domain.Entity, amendments []ledger.Amendment) ([]Row, error) {
 	rows := make([]Row, len(entities))
-	for i, a := range births {
+	for i, a := range amendments {
 		e, err := announcement(a)
 		if err != nil {
 			return nil, err
@@ -132,7 +132,7 @@ func announcement(a ledger.Amendment) (store.Event, error) {
 		EntityID: r.EntityID, EntityType: r.EntityType, GovernanceAgentID: r.GovernanceAgentID, Seq: r.Seq, Hash: a.Hash.String(),
 	})
 	return store.Event{
-		ID: id.String(), Type: "plant." + r.EntityType + ".created", EntityID: domain.ID(r.EntityID), Tenant: r.GovernanceAgentID,
+		ID: id.String(), Type: "plant." + r.EntityType + "." + r.Change, EntityID: domain.ID(r.EntityID), Tenant: r.GovernanceAgentID,
 		At: r.RecordedAt, RequestID: id.String(), Data: data,
 	}, err
 }
@@ -251,7 +251,7 @@ func Bulk(principal string, rows []Row) (*pgx.Batch, error) {
 func remembered(rows []Row) ([]byte, error) {
 	outcomes := make([]registry.Outcome, len(rows))
 	for i, r := range rows {
-		outcomes[i] = registry.Outcome{ID: r.Entity.ID, Version: 1, VersionHash: r.Amendment.Hash.String()}
+		outcomes[i] = registry.Outcome{ID: r.Entity.ID, Version: r.Amendment.Record.Seq, VersionHash: r.Amendment.Hash.String()}
 	}
 	return json.Marshal(outcomes)
 }

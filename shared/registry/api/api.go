@@ -185,13 +185,12 @@ func (r Resource[F]) CreateBatch(route string) http.Handler {
 	return web.Endpoint(func(req *http.Request) (batchIn, error) {
 		body, raw, err := web.Body[batchBody](req, web.LimitBatch)
 		if err != nil {
+			r.attempted(req, route, raw, err)
 			return batchIn{}, err
 		}
 		request, err := RequestOf(req, r.kind(), route, raw)
 		in := batchIn{request, candidates(body.Items, r.decoder())}
-		if err == nil {
-			r.attemptedItems(req, route, body.Items, in.items)
-		}
+		r.attemptedItems(req, route, body.Items, in.items)
 		return in, err
 	}, func(ctx context.Context, in batchIn) (Batch, error) {
 		b, err := r.service.CreateAll(ctx, in.Request, r.kind(), in.items)

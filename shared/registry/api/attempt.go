@@ -38,7 +38,7 @@ func (r Resource[F]) attempted(req *http.Request, route string, body []byte, err
 		return
 	}
 	who, missing := auth.FromContext(req.Context())
-	told := toldOf(err)
+	told := ToldOf(err)
 	if missing != nil || told == nil {
 		return
 	}
@@ -56,8 +56,8 @@ func (r Resource[F]) attemptedItems(req *http.Request, route string, items []jso
 	}
 }
 
-// toldOf is a refusal as its caller hears it; nil of what is none.
-func toldOf(err error) *domain.Error {
+// ToldOf is a refusal as its caller hears it; nil of what is none.
+func ToldOf(err error) *domain.Error {
 	var p *web.Problem
 	var e *domain.Error
 	switch {
