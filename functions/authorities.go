@@ -42,6 +42,8 @@ another one goes through every row with every authority.
 An authority is held over what one's own governance agent owns, or, all but ` + "`author`" + `,
 over the whole platform. A row names the authorities that are needed, all of them; whoever
 lacks one gets 403. What a caller may not even see answers 404 before any of this is asked.
+A token shows what was held when it was issued; what is left of it, the database is asked at
+every call, and a test goes through every route with tokens of principals who lost some since.
 
 ## Changes
 

@@ -182,8 +182,8 @@ func TestRefusedAttempts(t *testing.T) {
 	// What a token says counts as little as what the database has taken away.
 	b.submit(t, skills, g.skill)
 	b.admin(t, "UPDATE principal SET platform_authorities = '{auditor}' WHERE id = $1", b.genesis.ID)
-	require.Equal(t, 403, b.decide(t, b.bearer, skills, g.skill, yes).status)
-	last(b.token, b.genesis, "certifySkill", g.skill, "forbidden", "")
+	require.Equal(t, 404, b.decide(t, b.bearer, skills, g.skill, yes).status, "what it may not even see")
+	last(b.token, b.genesis, "certifySkill", g.skill, "not_found", "")
 
 	// Nobody else's trail is shown, and nobody alters it.
 	_, stranger := b.author(t, "initech")

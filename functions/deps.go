@@ -67,6 +67,7 @@ type deps struct {
 type function struct {
 	handlers map[string]http.Handler // by operation
 	checks   []web.Check
+	standing bool // what a caller may read depends on what it holds at this moment
 
 	// expired makes, for an operation, what notes whoever comes with a token that is over.
 	expired func(operation string) func(*http.Request, auth.Principal)
@@ -140,7 +141,7 @@ func (d *deps) openCertify(ctx context.Context) (function, error) {
 	}
 	s := certify.Service{Certifier: c, Evolution: e, Dead: d.dead.DeadLetter}
 	checks := []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck(d.signer), d.keyCheck(d.amender)}
-	return function{handlers: s.Handlers(), checks: checks, expired: s.Expired}, nil
+	return function{handlers: s.Handlers(), checks: checks, standing: true, expired: s.Expired}, nil
 }
 
 // neighbours warns of near-duplicates, where embed can be asked.
@@ -158,6 +159,7 @@ func (d *deps) openAuditRun(ctx context.Context) (function, error) {
 	return function{
 		handlers: auditrun.Handlers(d.db, d.outbox, d.sequencer, d.dead.DeadLetter, d.cfg.AuditBudget, d.cfg.HoldAt),
 		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck()},
+		standing: true,
 	}, nil
 }
 

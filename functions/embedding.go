@@ -126,5 +126,6 @@ func (d *deps) openDriftCheck(ctx context.Context) (function, error) {
 	return function{
 		handlers: driftcheck.Service{Checker: checker, Dead: d.dead.DeadLetter}.Handlers(),
 		checks:   []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck(d.signer)},
+		standing: true,
 	}, nil
 }

@@ -250,7 +250,7 @@ func TestLogOverHTTP(t *testing.T) {
 	// What has a place and is not published yet is not shown.
 	k.bulk(t, 20)
 	db := k.Open(t, "plant_auditor", 1)
-	_, err := db.Sequence(t.Context(), 1000)
+	_, err := db.Sequence(t.Context(), 1000, "")
 	require.NoError(t, err)
 	entries, err := db.Entries(t.Context(), 306, 1)
 	require.NoError(t, err)

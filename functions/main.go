@@ -110,6 +110,9 @@ func (d *deps) guard(r Route, f function, h http.Handler) http.Handler {
 	case Open:
 		return h
 	case Bearer:
+		if f.standing {
+			h = auth.Standing(d.db, h)
+		}
 		if f.expired != nil {
 			return auth.BearerNoting(d.bearer, f.expired(r.Operation), h)
 		}

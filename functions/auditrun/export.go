@@ -162,7 +162,7 @@ func nothingThere() error {
 // and operators; a governance agent's for its own, and for them; an entity or an agent
 // for whoever belongs to its owner, since they read all of it anyway.
 func (x exports) viewer(ctx context.Context, who auth.Principal, scope bundle.Scope) (string, error) {
-	platform := who.HoldsOnPlatform(domain.Auditor) || who.HoldsOnPlatform(domain.Operator)
+	platform := platform(who)
 	switch scope.Type {
 	case bundle.ScopeAll:
 		if !platform {

@@ -69,7 +69,7 @@ func sequenced(ctx context.Context, db *store.DB, n int) ([]Row, error) {
 	began := time.Now()
 	for {
 		start := time.Now()
-		placed, err := db.Sequence(ctx, sequencer.Chunk)
+		placed, err := db.Sequence(ctx, sequencer.Chunk, "")
 		if err != nil {
 			return nil, err
 		}

@@ -84,14 +84,14 @@ func (a *Auditor) Everything(ctx context.Context, filter store.RunFilter) (all J
 }
 
 func (a *Auditor) judge(s store.Held) Judged {
-	ring, keyFaults := a.keyring(s)
+	ring, keyFaults, end := a.keyring(s)
 	known, rules := map[ledger.Hash]bool{}, compliance.Among(s.Constitutions)
 	for _, d := range s.Constitutions {
 		known[ledger.HashOf(d)] = true
 	}
 	found := make([][]store.Finding, len(s.Entities))
 	onAllCores(len(s.Entities), func(i int) {
-		e := examination{kept: s.Entities[i], ring: ring, keyFaults: keyFaults, known: known, rules: rules, size: s.Size}
+		e := examination{kept: s.Entities[i], ring: ring, keyFaults: keyFaults, known: known, rules: rules, end: end}
 		found[i] = e.judge()
 	})
 	done := Judged{Entities: int64(len(s.Entities))}
@@ -121,13 +121,34 @@ func onAllCores(n int, f func(int)) {
 }
 
 // keyring is built from the keys' own chains, from the root that stands at the log's
-// beginning: what the log says is held to what is published.
-func (a *Auditor) keyring(s store.Held) (*ledger.Keyring, map[ledger.Hash]*ledger.Fault) {
+// beginning: what the log says is held to what is published. Between a fork to the
+// present origin and the run of the sequencer that begins the log anew, the fork's
+// statement stands where that run will put it, if a root signed it.
+func (a *Auditor) keyring(s store.Held) (*ledger.Keyring, map[ledger.Hash]*ledger.Fault, end) {
+	for _, f := range s.Unlogged {
+		if f.Origin != a.Origin {
+			continue
+		}
+		e := end{size: s.Size, forkedTo: f.Origin}
+		f.LogIndex = e.fork()
+		next := s
+		next.Forks = append(slices.Clone(s.Forks), f)
+		ring, faults := a.ring(next, e)
+		if translog.JudgeFork(ring, f.Statement, f.Signature, f.LogIndex, a.Origin) == nil {
+			return ring, faults, e
+		}
+	}
+	e := end{size: s.Size}
+	ring, faults := a.ring(s, e)
+	return ring, faults, e
+}
+
+func (a *Auditor) ring(s store.Held, end end) (*ledger.Keyring, map[ledger.Hash]*ledger.Fault) {
 	var entries []ledger.Entry
 	for _, k := range s.Keys {
-		entries = append(entries, entriesOf(k, s.Size)...)
+		entries = append(entries, entriesOf(k, end)...)
 	}
-	order(entries, s.Size)
+	order(entries, end)
 	var root string
 	for _, e := range entries {
 		if e.LogIndex == 0 {
@@ -148,47 +169,62 @@ func (a *Auditor) keyring(s store.Held) (*ledger.Keyring, map[ledger.Hash]*ledge
 	return ring, byHash
 }
 
-// Where an amendment that waits is taken to stand behind the log's end: what the
-// sequencer places first, introductions of keys, before all others, and the ends of
-// keys behind them. What was signed meanwhile is then by a key in force, as the
-// database found it.
+// end is where a log ends, and where an amendment that waits is taken to stand behind
+// it: what the sequencer places first, introductions of keys, before all others, and the
+// ends of keys behind them. What was signed meanwhile is then by a key in force, as the
+// database found it. Where a fork waits too, what was recorded since under the new
+// origin stands behind that.
+type end struct {
+	size     int64
+	forkedTo string // the origin to which a fork leads that waits; "": none does
+}
+
 const (
 	othersBehind = int64(1) << 40
 	endsBehind   = int64(1) << 41
+	forkBehind   = int64(1) << 42
 )
 
-func behind(r ledger.Record) int64 {
+// fork is where the statement of the fork stands that waits.
+func (e end) fork() int64 { return e.size + forkBehind }
+
+// behind is the place of the first amendment that waits, of those like a record.
+func (e end) behind(r ledger.Record) int64 {
+	at := e.size
+	if e.forkedTo != "" && r.Origin == e.forkedTo {
+		at = e.fork() + 1
+	}
 	switch {
 	case r.EntityType != string(domain.KindSigningKey):
-		return othersBehind
+		return at + othersBehind
 	case r.Change == domain.ChangeIntroduced:
-		return 0
+		return at
 	}
-	return endsBehind
+	return at + endsBehind
 }
 
 // order gives the keys' amendments that wait places of their own, in the order in
 // which the sequencer will: who introduces comes before who is introduced, and in a
 // log that is still empty the root comes first.
-func order(entries []ledger.Entry, size int64) {
+func order(entries []ledger.Entry, end end) {
 	var waiting []*ledger.Entry
 	for i := range entries {
-		if entries[i].LogIndex >= size {
+		if entries[i].LogIndex >= end.size {
 			waiting = append(waiting, &entries[i])
 		}
 	}
 	slices.SortFunc(waiting, func(a, b *ledger.Entry) int {
-		return cmp.Or(cmp.Compare(behind(a.Record), behind(b.Record)), a.Record.RecordedAt.Compare(b.Record.RecordedAt),
+		return cmp.Or(cmp.Compare(end.behind(a.Record), end.behind(b.Record)), a.Record.RecordedAt.Compare(b.Record.RecordedAt),
 			cmp.Compare(a.Record.EntityID, b.Record.EntityID), cmp.Compare(a.Record.Seq, b.Record.Seq))
 	})
 	for i, e := range waiting {
-		e.LogIndex = size + behind(e.Record) + int64(i)
+		e.LogIndex = end.behind(e.Record) + int64(i)
 	}
 }
 
 // entriesOf are an entity's amendments at their places in the log. What still waits
 // comes after everything: until then the database's answer stood in for its key.
-func entriesOf(k store.Kept, size int64) []ledger.Entry {
+func entriesOf(k store.Kept, end end) []ledger.Entry {
 	places := map[int64]int64{}
 	for _, e := range k.Entries {
 		if e.LogIndex >= 0 {
@@ -204,7 +240,7 @@ func entriesOf(k store.Kept, size int64) []ledger.Entry {
 		a.Record, _ = ledger.ReadRecord(a.Bytes) // unread it is the zero record, which the chain reports
 		at, logged := places[kept.Seq]
 		if !logged {
-			at = size + behind(a.Record) + int64(i)
+			at = end.behind(a.Record) + int64(i)
 		}
 		entries[i] = ledger.Entry{Amendment: a, LogIndex: at}
 	}

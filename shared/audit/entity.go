@@ -18,7 +18,7 @@ type examination struct {
 	keyFaults map[ledger.Hash]*ledger.Fault
 	known     map[ledger.Hash]bool // constitutions of the ledger
 	rules     compliance.Rules     // those of them that this build can judge by
-	size      int64
+	end       end
 
 	owner, kind string
 	found       []store.Finding
@@ -38,7 +38,7 @@ func (x *examination) add(reason ledger.Reason, seq int64, expected, found strin
 
 func (x *examination) judge() []store.Finding {
 	k := x.kept
-	entries := entriesOf(k, x.size)
+	entries := entriesOf(k, x.end)
 	x.name(entries)
 	if len(entries) == 0 {
 		if k.Row != "" || len(k.Entries) > 0 {

@@ -182,7 +182,7 @@ func (a *Auditor) Heads(ctx context.Context) ([]store.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring, _ := a.keyring(keys)
+	ring, _, _ := a.keyring(keys)
 	differs := func(expected, is string) []store.Finding {
 		return []store.Finding{{Reason: string(ReasonHeadsDiffer), Expected: expected, Found: is}}
 	}

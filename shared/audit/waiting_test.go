@@ -17,15 +17,22 @@ import (
 // meanwhile looks signed by a key out of force.
 func TestWaitingKeepsTheSequencersOrder(t *testing.T) {
 	t.Parallel()
-	const size = 100
+	log := end{size: 100}
 	key := string(domain.KindSigningKey)
-	introduced := size + behind(ledger.Record{EntityType: key, Change: domain.ChangeIntroduced})
-	created := size + behind(ledger.Record{Change: domain.ChangeCreated})
-	hundredth := size + behind(ledger.Record{Change: domain.ChangeEvolved}) + 99
-	retired := size + behind(ledger.Record{EntityType: key, Change: domain.ChangeRetired}) + 1
-	require.EqualValues(t, size, introduced, "nothing that is logged stands there")
+	introduced := log.behind(ledger.Record{EntityType: key, Change: domain.ChangeIntroduced})
+	created := log.behind(ledger.Record{Change: domain.ChangeCreated})
+	hundredth := log.behind(ledger.Record{Change: domain.ChangeEvolved}) + 99
+	retired := log.behind(ledger.Record{EntityType: key, Change: domain.ChangeRetired}) + 1
+	require.Equal(t, log.size, introduced, "nothing that is logged stands there")
 	require.Less(t, introduced, created)
 	require.Less(t, hundredth, retired)
+
+	// A fork that waits parts what was recorded before it from what was since.
+	log.forkedTo = "new"
+	ends := ledger.Record{EntityType: key, Change: domain.ChangeRetired, Origin: "old"}
+	require.Equal(t, retired, log.behind(ends)+1)
+	require.Less(t, retired, log.fork())
+	require.Less(t, log.fork(), log.behind(ledger.Record{EntityType: key, Change: domain.ChangeIntroduced, Origin: "new"}))
 }
 
 // TestWaitingKeysHaveTheirOwnPlaces: who introduces stands before who is introduced,
@@ -43,7 +50,7 @@ func TestWaitingKeysHaveTheirOwnPlaces(t *testing.T) {
 		at(size, 2, domain.ChangeIntroduced, "the new root"), at(0, 1, domain.ChangeIntroduced, "the old root"),
 		at(size+endsBehind+1, 3, domain.ChangeRetired, "an old key"),
 	}
-	order(entries, size)
+	order(entries, end{size: size})
 	slices.SortFunc(entries, func(a, b ledger.Entry) int { return cmp.Compare(a.LogIndex, b.LogIndex) })
 	var ids []string
 	for _, e := range entries {

@@ -20,6 +20,8 @@ const MaxBulk = 500
 // a name between the look and the write.
 const bulkAttempts = 3
 
+func bulkNeeds() []domain.Authority { return []domain.Authority{domain.Author} }
+
 // Candidate is an entity to be created, or the reason why the caller's item is none.
 type Candidate struct {
 	Facts    domain.Facts
@@ -52,7 +54,7 @@ func (s *Service) CreateAll(ctx context.Context, req Request, kind domain.Kind, 
 	if len(items) == 0 || len(items) > MaxBulk {
 		return Bulk{}, domain.Refuse(domain.CodeMalformed, "a bulk request has 1 to %d items", MaxBulk)
 	}
-	if err := may(req.Who, domain.Entity{GovernanceAgentID: req.Who.GovernanceAgent}, []domain.Authority{domain.Author}); err != nil {
+	if err := may(req.Who, domain.Entity{GovernanceAgentID: req.Who.GovernanceAgent}, bulkNeeds()); err != nil {
 		return Bulk{}, err
 	}
 	if b, err := s.recallBulk(ctx, req); !errors.Is(err, errUnknownKey) {
@@ -98,7 +100,10 @@ func (s *Service) tryAll(ctx context.Context, req Request, kind domain.Kind, ite
 	for i := range b.Outcomes {
 		req.law.Advised(b.Outcomes[i].Violations)
 	}
-	w := store.Write{Tenant: req.Who.GovernanceAgent, Principal: req.Who.ID}
+	w := store.Write{
+		Tenant: req.Who.GovernanceAgent, Principal: req.Who.ID,
+		Authorities: authorities(bulkNeeds(), req.Who.GovernanceAgent),
+	}
 	if err == nil && req.ValidateOnly {
 		err = s.db.Check(ctx, w)
 	}

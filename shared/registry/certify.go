@@ -25,7 +25,8 @@ const decideAttempts = 3
 
 // Certifier decides about entities of every kind: it certifies, renews, rejects
 // and withdraws. What it reads on behalf of a tenant it reads as that tenant's
-// reader; what it judges it reads whole.
+// reader; what it judges it reads whole. Its callers come as they stand, see
+// auth.Standing: the database is asked again only where something is written.
 type Certifier struct {
 	service *Service // as plant_certifier, signing with the certification key
 	readers *Service

@@ -21,7 +21,10 @@ import (
 // same transaction, and announces all of it.
 func (s *Service) commit(ctx context.Context, req Request, p plan, also ...plan) (Written, error) {
 	plans := append([]plan{p}, also...)
-	w := store.Write{Tenant: p.after.GovernanceAgentID, Principal: req.principal(), Receipt: req.Receipt}
+	w := store.Write{
+		Tenant: p.after.GovernanceAgentID, Principal: req.principal(), Receipt: req.Receipt,
+		Authorities: authorities(p.needs, p.after.GovernanceAgentID),
+	}
 	for _, one := range plans {
 		if broken := judged(req.law, one); len(broken) > 0 {
 			return Written{}, &domain.Error{Code: domain.CodeRuleViolated, Detail: "the entity would break a rule", Violations: broken}

@@ -95,12 +95,12 @@ func TestAuthorityIsAskedAnew(t *testing.T) {
 		{k.who, []string{"acme"}, store.ErrPrincipal},
 	} {
 		err := db.Append(t.Context(), store.Write{
-			Tenant: c.who.GovernanceAgent, Principal: c.who.ID, Authority: &store.Authority{Name: domain.Genesis, Owners: c.owners},
+			Tenant: c.who.GovernanceAgent, Principal: c.who.ID, Authorities: []store.Authority{{Name: domain.Genesis, Owners: c.owners}},
 		})
 		require.ErrorIs(t, err, c.want, "%+v", c)
 	}
 	k.admin(t, "UPDATE principal SET disabled_at = now() WHERE id = '"+platform.ID+"'")
 	require.ErrorIs(t, db.Append(t.Context(), store.Write{
-		Tenant: "board", Principal: platform.ID, Authority: &store.Authority{Name: domain.Genesis, Owners: []string{"acme"}},
+		Tenant: "board", Principal: platform.ID, Authorities: []store.Authority{{Name: domain.Genesis, Owners: []string{"acme"}}},
 	}), store.ErrPrincipal)
 }

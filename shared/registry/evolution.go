@@ -208,7 +208,7 @@ func (v *Evolution) write(ctx context.Context, req Request, need domain.Authorit
 		}
 		w := store.Write{
 			Tenant: req.tenant(), Principal: req.principal(), Law: step,
-			Authority: &store.Authority{Name: need, Owners: []string{store.Platform}},
+			Authorities: authorities([]domain.Authority{need}, store.Platform),
 		}
 		if req.ValidateOnly {
 			return Written{Snapshot: store.Snapshot{Entity: p.after}, Validated: true}, refusal(v.service.db.Check(ctx, w), nil)

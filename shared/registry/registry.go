@@ -121,6 +121,7 @@ type plan struct {
 	after    domain.Entity
 	change   string
 	breaking bool
+	needs    []domain.Authority // of who makes it, over its owner
 
 	successor *domain.Entity // that the change names, as it stands
 	proven    bool           // before is what was signed
@@ -149,7 +150,8 @@ func (s *Service) create(ctx context.Context, req Request, f domain.Facts, set d
 		return Written{}, err
 	}
 	e := domain.Born(id, req.Who.GovernanceAgent, f, set)
-	if err := may(req.Who, e, []domain.Authority{domain.Author}); err != nil {
+	needs := []domain.Authority{domain.Author}
+	if err := may(req.Who, e, needs); err != nil {
 		return Written{}, err
 	}
 	var also []plan
@@ -162,7 +164,7 @@ func (s *Service) create(ctx context.Context, req Request, f domain.Facts, set d
 			return Written{}, err
 		}
 	}
-	return s.commit(ctx, req, plan{after: e, change: domain.ChangeCreated}, also...)
+	return s.commit(ctx, req, plan{after: e, change: domain.ChangeCreated, needs: needs}, also...)
 }
 
 // Amend applies a change to an entity that the caller has seen at match (the
@@ -209,7 +211,8 @@ func (s *Service) amend(ctx context.Context, req Request, id domain.ID, match le
 	if !isKind(e, req.Kind) {
 		return Written{}, refusal(store.ErrNotFound, nil)
 	}
-	if err := may(req.Who, e, c.Needs(e)); err != nil {
+	needs := c.Needs(e)
+	if err := may(req.Who, e, needs); err != nil {
 		return Written{}, err
 	}
 	if etag := ledger.Hash(e.Head.ETag); match != (ledger.Hash{}) && match != etag {
@@ -231,7 +234,7 @@ func (s *Service) amend(ctx context.Context, req Request, id domain.ID, match le
 		return Written{}, err
 	}
 	w, err := s.commit(ctx, req, plan{
-		before: &e, after: next, change: c.Name(), breaking: domain.Breaking(e, next), successor: successor, proven: true,
+		before: &e, after: next, change: c.Name(), breaking: domain.Breaking(e, next), needs: needs, successor: successor, proven: true,
 	}, also...)
 	if isStale(err) {
 		if now, readErr := s.db.Read(ctx, req.tenant(), id, store.Newest); readErr == nil && now.Entity.Head.Hash != e.Head.Hash {
@@ -259,7 +262,8 @@ func (s *Service) Introduce(ctx context.Context, k domain.SigningKey) (Written, 
 
 // may decides whether a principal may make a change that needs these
 // authorities, all of them. Author is only ever one's own governance agent's;
-// the others can be held platform-wide.
+// the others can be held platform-wide. A token says what was held when it was
+// issued: the write asks the database (see authorities).
 func may(who auth.Principal, e domain.Entity, needs []domain.Authority) error {
 	if who.GovernanceAgent == systemAgent {
 		return nil
@@ -271,6 +275,15 @@ func may(who auth.Principal, e domain.Entity, needs []domain.Authority) error {
 		}
 	}
 	return nil
+}
+
+// authorities are what a write over what somebody owns asks of its principal.
+func authorities(needs []domain.Authority, owner string) []store.Authority {
+	list := make([]store.Authority, len(needs))
+	for i, need := range needs {
+		list[i] = store.Authority{Name: need, Owners: []string{owner}}
+	}
+	return list
 }
 
 // reader is the governance agent as which a principal reads an entity: its own,

@@ -354,7 +354,7 @@ func (s *session) frame() store.Write {
 		}
 	}
 	slices.Sort(owners)
-	w.Authority = &store.Authority{Name: domain.Genesis, Owners: slices.Compact(owners)}
+	w.Authorities = []store.Authority{{Name: domain.Genesis, Owners: slices.Compact(owners)}}
 	slices.Sort(s.rests)
 	w.Certified = slices.Compact(s.rests)
 	relate(&w, s.plans)

@@ -200,19 +200,79 @@ func TestForkIsNoWayAround(t *testing.T) {
 	run(t, old.origin(t, newOrigin))
 }
 
+// under is the kit's functions, started with another origin.
+func (k *kit) under(t *testing.T, origin string) *kit {
+	t.Helper()
+	service, err := registry.New(registry.Config{
+		DB: k.Open(t, "plant_writer", 2), Keys: k.Secrets.Hold(keys.Pinned(k.Keys[domain.UseAmendment]), time.Now),
+		Origin: origin, Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	later := *k
+	later.registry = service
+	return &later
+}
+
+// audited is what an audit of everything finds of the entities, by an auditor of the
+// log of an origin.
+func (k *kit) audited(t *testing.T, origin string) (reasons []string) {
+	t.Helper()
+	auditor := &audit.Auditor{DB: k.db, Log: k.origin(t, origin), Origin: origin}
+	done, err := auditor.Everything(t.Context(), store.RunFilter{})
+	require.NoError(t, err)
+	require.Positive(t, done.Entities)
+	for _, f := range done.Findings {
+		reasons = append(reasons, f.Reason)
+	}
+	return reasons
+}
+
+// TestForkBeforeItsFirstRun: from the fork on, and not only once the sequencer has begun
+// the log anew, what was recorded before it is sound to an audit under the new origin,
+// and so is what the functions record since. Each then stands on its side of the
+// statement. A fork that no root signed changes nothing.
+func TestForkBeforeItsFirstRun(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.write(t, 2)
+	run(t, k.sequencer(t, nil))
+	restore := k.backup(t)
+	k.db, k.registry = k.Open(t, "plant_auditor", 2), k.Service(t, 2)
+	k.write(t, 1)
+	run(t, k.sequencer(t, nil))
+	old := restore()
+	before := old.write(t, 1)[0]
+	require.Contains(t, old.audited(t, newOrigin), string(ledger.ReasonOriginWrong), "it is another log's until a root says so")
+
+	amendmentKey, err := old.Secrets.Key(t.Context(), old.Keys[domain.UseAmendment])
+	require.NoError(t, err)
+	_, err = old.operator(t).Fork(t.Context(), amendmentKey, "test.example/by-no-root")
+	require.NoError(t, err)
+	require.Contains(t, old.audited(t, "test.example/by-no-root"), string(ledger.ReasonOriginWrong))
+
+	_, err = old.operator(t).Fork(t.Context(), old.rootKey(t), newOrigin)
+	require.NoError(t, err)
+	require.Empty(t, old.audited(t, newOrigin))
+	since := old.under(t, newOrigin).write(t, 1)[0]
+	require.Empty(t, old.audited(t, newOrigin))
+	require.Contains(t, old.audited(t, harness.Origin), string(ledger.ReasonOriginWrong), "the old log has ended")
+	status, err := old.origin(t, newOrigin).Status(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, status.Halted)
+
+	run(t, old.origin(t, newOrigin))
+	require.Empty(t, old.audited(t, newOrigin))
+	require.Equal(t, []string{string(before), newOrigin, string(since)}, column(t, old.connect(t),
+		`SELECT coalesce(l.entity_id::text, f.origin) FROM log_entry l LEFT JOIN log_fork f USING (hash)
+		WHERE l.entity_id = ANY ($1::uuid[]) OR f.origin IS NOT NULL ORDER BY l.log_index`, []string{string(before), string(since)}))
+}
+
 // bundles exports from a forked log, and has both verifiers judge: who expects the
 // new origin and holds a checkpoint of the old one is satisfied; who does not know of
 // the fork is told.
 func (k *kit) bundles(t *testing.T, s *sequencer.Sequencer, good translog.Checkpoint) {
 	t.Helper()
-	service, err := registry.New(registry.Config{
-		DB: k.Open(t, "plant_writer", 2), Keys: k.Secrets.Hold(keys.Pinned(k.Keys[domain.UseAmendment]), time.Now),
-		Origin: newOrigin, Log: slog.New(slog.DiscardHandler),
-	})
-	require.NoError(t, err)
-	later := *k
-	later.registry = service
-	id := later.write(t, 1)[0]
+	id := k.under(t, newOrigin).write(t, 1)[0]
 	cut, err := s.Seal(t.Context())
 	require.NoError(t, err)
 	kept, err := k.db.Checkpoints(t.Context(), 0, 100)
@@ -245,10 +305,5 @@ func (k *kit) bundles(t *testing.T, s *sequencer.Sequencer, good translog.Checkp
 		require.NoError(t, err)
 		require.Equal(t, ledger.ReasonOriginWrong, report.Signature.Offender.Reason)
 	}
-	auditor := &audit.Auditor{DB: k.db, Log: s, Origin: newOrigin}
-	ids, err := k.db.AuditIDs(t.Context(), store.RunFilter{}, "", 100)
-	require.NoError(t, err)
-	done, err := auditor.Entities(t.Context(), ids)
-	require.NoError(t, err)
-	require.Empty(t, done.Findings, "what was written before the fork is as sound as it was")
+	require.Empty(t, k.audited(t, newOrigin), "what was written before the fork is as sound as it was")
 }

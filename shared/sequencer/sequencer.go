@@ -117,13 +117,14 @@ func (s *Sequencer) run(ctx context.Context, seal bool) (done Done, err error) {
 	if !state.Waiting && !due && last.Size == state.Size && !last.foreign() {
 		return done, nil
 	}
-	if done.Placed, err = s.place(ctx); err != nil {
-		return done, err
-	}
 	if last.foreign() {
-		if err = s.DB.LogFork(ctx, *last.fork); err != nil {
-			return done, fmt.Errorf("log the fork: %w", err)
+		if err = s.begin(ctx, *last.fork, &done); err != nil {
+			return done, err
 		}
+	}
+	placed, _, err := s.place(ctx, "")
+	if done.Placed += placed; err != nil {
+		return done, err
 	}
 	if state, err = s.DB.LogState(ctx); err != nil {
 		return done, fmt.Errorf("look at the log: %w", err)
@@ -147,19 +148,38 @@ func (s *Sequencer) run(ctx context.Context, seal bool) (done Done, err error) {
 	return done, err
 }
 
-// place gives out places until nothing waits or the time is needed for the rest.
-func (s *Sequencer) place(ctx context.Context) (total int, err error) {
+// begin ends the log of the origin before: what was recorded under it comes first, then
+// the statement of the fork. Functions may have begun to record under the new one before
+// this first run.
+func (s *Sequencer) begin(ctx context.Context, fork store.Fork, done *Done) error {
+	placed, more, err := s.place(ctx, s.Origin)
+	done.Placed += placed
+	switch {
+	case err != nil:
+		return err
+	case more:
+		return fmt.Errorf("more waits than one run places before a fork: %w", context.DeadlineExceeded)
+	}
+	if err := s.DB.LogFork(ctx, fork); err != nil {
+		return fmt.Errorf("log the fork: %w", err)
+	}
+	return nil
+}
+
+// place gives out places until nothing waits, or more does and the time is needed for
+// the rest; notOf narrows it as store.DB.Sequence says.
+func (s *Sequencer) place(ctx context.Context, notOf string) (total int, more bool, err error) {
 	for {
-		n, err := s.DB.Sequence(ctx, Chunk)
+		n, err := s.DB.Sequence(ctx, Chunk, notOf)
 		total += n
 		if errors.Is(err, store.ErrLogBusy) {
-			return total, ErrBusy
+			return total, true, ErrBusy
 		}
 		if err != nil {
-			return total, fmt.Errorf("give places: %w", err)
+			return total, true, fmt.Errorf("give places: %w", err)
 		}
 		if end, bounded := ctx.Deadline(); n < Chunk || bounded && time.Until(end) < publishTime {
-			return total, nil
+			return total, n == Chunk, nil
 		}
 	}
 }

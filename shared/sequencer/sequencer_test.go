@@ -188,7 +188,7 @@ func TestOrder(t *testing.T) {
 	_, err = next.registry.Amend(t.Context(), k.request(), ids[0], ledger.Hash{}, domain.MoveTo{To: domain.UnderReview})
 	require.NoError(t, err)
 	for { // in the smallest steps: the order is that of all that waits
-		n, err := k.db.Sequence(t.Context(), 1)
+		n, err := k.db.Sequence(t.Context(), 1, "")
 		require.NoError(t, err)
 		if n == 0 {
 			break

@@ -135,7 +135,8 @@ type Held struct {
 	Keys          []Kept // every signing key
 	Constitutions [][]byte
 	Forks         []LoggedFork
-	Size          int64 // of the log
+	Unlogged      []LoggedFork // forks of which no sequencer has begun the log
+	Size          int64        // of the log
 }
 
 // KeptOf reads everything of entities and of the keys at one moment.
@@ -172,6 +173,10 @@ func (h *Held) surroundings(ctx context.Context, tx pgx.Tx) (keys []string, err 
 	})
 	b.Queue(selectForks, int64(math.MaxInt64)).Query(func(rows pgx.Rows) error {
 		h.Forks, err = collectForks(rows)
+		return err
+	})
+	b.Queue(selectUnloggedForks).Query(func(rows pgx.Rows) error {
+		h.Unlogged, err = collectForks(rows)
 		return err
 	})
 	b.Queue(selectKeyIDs, domain.KeyringAgent).Query(func(rows pgx.Rows) error {

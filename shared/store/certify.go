@@ -268,15 +268,18 @@ func (db *DB) Owners(ctx context.Context, tenant, principal string, platform boo
 	return owners, db.send(ctx, &b)
 }
 
-// HoldsAuthority reports whether a principal holds an authority over everything
-// now, whatever its token says.
-func (db *DB) HoldsAuthority(ctx context.Context, principal string, a domain.Authority) (bool, error) {
+// selectHeld asks for Platform, which nobody is called, where it asks for all owners.
+const selectHeld = `SELECT ARRAY(SELECT a FROM unnest($3::text[]) a WHERE public.holds_authority($1, a, ARRAY[$2])),
+	ARRAY(SELECT a FROM unnest($4::text[]) a WHERE public.holds_authority($1, a, ARRAY['` + Platform + `']))`
+
+// StillHeld returns which of these authorities a principal holds at this moment, over what
+// its governance agent owns and over the whole platform; none if it is disabled.
+func (db *DB) StillHeld(ctx context.Context, principal, tenant string, own, platform []domain.Authority) (heldOwn, heldPlatform []domain.Authority, err error) {
 	var b pgx.Batch
-	asTenant(&b, "")
-	var holds bool
-	b.Queue(`SELECT public.holds_authority($1, $2, ARRAY[NULL]::text[])`, principal, string(a)).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&holds) })
-	return holds, db.send(ctx, &b)
+	asTenant(&b, tenant)
+	b.Queue(selectHeld, principal, tenant, texts(own), texts(platform)).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&heldOwn, &heldPlatform) })
+	return heldOwn, heldPlatform, db.send(ctx, &b)
 }
 
 // Waiting is an entity that waits for a decision.

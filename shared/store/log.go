@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -125,23 +126,32 @@ type waiting struct {
 	Ends     bool   // it retires or revokes that key
 }
 
+// selectWaiting takes a condition on log_pending.
 const selectWaiting = `SELECT p.hash, p.entity_id, p.seq, p.rank, a.governance_agent_id, coalesce(o.shared, false), a.key_id,
 	coalesce(k.key_id, ''), p.change IN ('retired', 'revoked')
-FROM (SELECT * FROM public.log_pending ORDER BY rank, recorded_at, entity_id, seq LIMIT $1) p
+FROM (SELECT w.* FROM public.log_pending w WHERE %s ORDER BY rank, recorded_at, entity_id, seq LIMIT $1) p
 JOIN public.amendment a ON a.entity_id = p.entity_id AND a.seq = p.seq
 LEFT JOIN public.opening o ON o.entity_id = p.entity_id AND o.seq = p.seq
 LEFT JOIN public.signing_key k ON k.id = p.entity_id
 ORDER BY p.rank, p.recorded_at, p.entity_id, p.seq`
 
+const ofAnotherOrigin = `EXISTS (SELECT FROM public.amendment r
+	WHERE r.entity_id = w.entity_id AND r.seq = w.seq AND r.record::jsonb ->> 'origin' <> $2)`
+
 // Sequence gives the next places of the log to up to limit amendments that wait
 // for one, and grows the tiles, in one transaction. It returns how many it placed;
-// fewer than limit means that nothing waits. ErrLogBusy if another does it now.
+// fewer than limit means that nothing waits. ErrLogBusy if another does it now. Where an
+// origin is named, only what was recorded under another one gets a place.
 //
 // Everything that committed before an amendment that is seen here is seen too: a
 // key's end, which locks the key's row, waits for all that the key signed.
-func (db *DB) Sequence(ctx context.Context, limit int) (placed int, err error) {
+func (db *DB) Sequence(ctx context.Context, limit int, notOf string) (placed int, err error) {
 	err = db.writeLog(ctx, func(tx pgx.Tx, size int64, edge translog.Tiles) error {
-		rows, err := tx.Query(ctx, selectWaiting, limit)
+		which, args := "true", []any{limit}
+		if notOf != "" {
+			which, args = ofAnotherOrigin, append(args, notOf)
+		}
+		rows, err := tx.Query(ctx, fmt.Sprintf(selectWaiting, which), args...)
 		if err != nil {
 			return err
 		}

@@ -195,6 +195,10 @@ type LoggedFork struct {
 const selectForks = `SELECT e.log_index, f.origin, f.statement, f.signature FROM public.log_fork f JOIN public.log_entry e USING (hash)
 	WHERE e.log_index < $1 ORDER BY e.log_index`
 
+// selectUnloggedForks are those that no sequencer has begun the log of, or never will.
+const selectUnloggedForks = `SELECT -1::bigint, f.origin, f.statement, f.signature FROM public.log_fork f
+	WHERE NOT EXISTS (SELECT FROM public.log_entry e WHERE e.hash = f.hash) ORDER BY f.origin`
+
 func collectForks(rows pgx.Rows) ([]LoggedFork, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (LoggedFork, error) {
 		var f LoggedFork

@@ -57,7 +57,7 @@ type Write struct {
 	Teams       []domain.ID                 // that must have a living agent when this is done
 	Vectors     []Vector                    // of the same entities, or of others
 	Receipt     *Receipt                    // of the event whose effect this is
-	Authority   *Authority                  // that the principal must hold at this moment
+	Authorities []Authority                 // that the principal must hold at this moment
 	Certified   []domain.ID                 // that must be certified or active when this is done
 	Step        *Step                       // of the run whose chunk this is
 	Law         *LawStep                    // what it means for the constitution
@@ -85,15 +85,12 @@ func (db *DB) Append(ctx context.Context, w Write) error {
 	slices.SortStableFunc(w.Rows, inLockOrder)
 	var b pgx.Batch
 	asTenant(&b, w.Tenant)
-	if w.Principal != "" {
-		b.Queue(`SELECT public.require_principal($1, $2)`, w.Principal, w.Tenant)
-	}
+	queuePrincipal(&b, w)
 	w.Law.queueBefore(&b)
 	if i := w.Idempotency; i != nil {
 		b.Queue(insertIdempotencyKey,
 			w.Principal, i.Route, i.Key, i.BodyHash[:], string(i.EntityID), i.Seq, i.Items)
 	}
-	queueAuthority(&b, w)
 	if r := w.Receipt; r != nil {
 		b.Queue(`INSERT INTO public.inbox (consumer, ce_id) VALUES ($1, $2)`, r.Consumer, r.EventID)
 	}
@@ -128,21 +125,28 @@ func inLockOrder(a, b Row) int {
 	return strings.Compare(a.Amendment.Record.EntityID, b.Amendment.Record.EntityID)
 }
 
-func queueAuthority(b *pgx.Batch, w Write) {
-	if a := w.Authority; a != nil && w.Principal != "" {
+// queuePrincipal asks whether the principal may still write, and still holds what it
+// needs. Who holds an authority over the tenant is one who may.
+func queuePrincipal(b *pgx.Batch, w Write) {
+	if w.Principal == "" {
+		return
+	}
+	over := false
+	for _, a := range w.Authorities {
 		b.Queue(`SELECT public.require_authority($1, $2, $3)`, w.Principal, string(a.Name), a.Owners)
+		over = over || slices.Contains(a.Owners, w.Tenant)
+	}
+	if !over {
+		b.Queue(`SELECT public.require_principal($1, $2)`, w.Principal, w.Tenant)
 	}
 }
 
-// Check answers what Append would, for the principal, its authority and references, and
+// Check answers what Append would, for the principal, its authorities and references, and
 // writes nothing.
 func (db *DB) Check(ctx context.Context, w Write) error {
 	var b pgx.Batch
 	asTenant(&b, w.Tenant)
-	if w.Principal != "" {
-		b.Queue(`SELECT public.require_principal($1, $2)`, w.Principal, w.Tenant)
-	}
-	queueAuthority(&b, w)
+	queuePrincipal(&b, w)
 	queueReferences(&b, w.References)
 	return db.send(ctx, &b)
 }
