@@ -52,8 +52,7 @@ client-test: ## Generate a client from openapi.yaml and live with it (needs the 
 
 .PHONY: bench
 bench: build ## Measure every goal against a bound of the same run; also as bin/bench.json
-	@CGO_ENABLED=0 go build -trimpath -o bin/ ./scripts/bench
-	@bin/bench -json bin/bench.json
+	@bin/plant bench --out bin/bench.json
 
 .PHONY: bench-embed
 bench-embed: ## Measure the embedding model and its cache: one text, batches, hit and miss

@@ -1,9 +1,9 @@
-package main
+package bench
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math"
 	"os"
 	"regexp"
@@ -89,31 +89,26 @@ func TestReport(t *testing.T) {
 		{Name: "absent", Note: "no pgbench here"},
 	}
 	r.finish()
-	var table bytes.Buffer
-	require.NoError(t, r.write("", &table))
+	table := string(r.Table())
 	for line, want := range map[string]string{
 		"good": "≥ 0.900 ok", "bad": "≥ 0.900 below", "small": "≤ 1.00 ok", "large": "≤ 1.00 below",
 		"absent": "left out", "absent:": "no pgbench here",
 	} {
-		require.Regexp(t, regexp.MustCompile(`(?m)^`+line+` .*`+regexp.QuoteMeta(want)), table.String())
+		require.Regexp(t, regexp.MustCompile(`(?m)^`+line+` .*`+regexp.QuoteMeta(want)), table)
 	}
-	var document bytes.Buffer
-	require.NoError(t, r.write("-", &document))
+	document, err := json.Marshal(r)
+	require.NoError(t, err)
 	var back Report
-	require.NoError(t, json.Unmarshal(document.Bytes(), &back))
+	require.NoError(t, json.Unmarshal(document, &back))
 	require.Len(t, back.Rows, len(r.Rows))
 	require.Equal(t, []bool{true, false, true, false}, []bool{*back.Rows[0].Met, *back.Rows[1].Met, *back.Rows[2].Met, *back.Rows[3].Met})
 	require.Nil(t, back.Rows[4].Met)
 }
 
-func TestOptions(t *testing.T) {
+func TestNothingOfThatName(t *testing.T) {
 	t.Parallel()
-	o, err := parse([]string{"-only", "^create$", "-json", "x.json", "-effort", "0.5"}, &bytes.Buffer{})
-	require.NoError(t, err)
-	require.True(t, o.only.MatchString("create"))
-	require.False(t, o.only.MatchString("process"))
-	_, err = parse([]string{"-only", "("}, &bytes.Buffer{})
-	require.Error(t, err)
+	_, err := Run(t.Context(), Options{Only: regexp.MustCompile("^nothing$")}, io.Discard)
+	require.ErrorContains(t, err, "no measurement is named like ^nothing$")
 }
 
 // TestReadsAreTheStores: the raw statements are those that the store sends.

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -37,7 +37,7 @@ func measureDrift(ctx context.Context, w *world) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := max(2, int(checked*min(w.opts.effort, 1)))
+	n := max(2, int(checked*min(w.opts.Effort, 1)))
 	texts, err := w.embedded(ctx, embedder, recipe, n)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -48,7 +48,7 @@ func (w *world) startFunction(ctx context.Context, name string, connections int)
 	f := &function{url: "http://" + address}
 	began := time.Now()
 	f.process, err = proc.Start(proc.Spec{
-		Name: name, Path: w.opts.functions, Env: w.environment(name, ports[0], connections), Output: io.Discard,
+		Name: name, Path: w.opts.Functions, Env: w.environment(name, ports[0], connections), Output: io.Discard,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w: run make build first", name, err)

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func measureLog(ctx context.Context, w *world) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := max(registry.MaxBulk, int(logged*min(w.opts.effort, 1)))
+	n := max(registry.MaxBulk, int(logged*min(w.opts.Effort, 1)))
 	for range n / registry.MaxBulk {
 		if _, err := w.createAlls(service, imported, registry.MaxBulk)(ctx); err != nil {
 			return nil, err

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -57,7 +57,7 @@ func (w *world) startRows(ctx context.Context, name string) ([]Row, error) {
 	times, err := interleave(ctx, max(10, w.rounds(20)),
 		func(ctx context.Context) (time.Duration, error) {
 			began := time.Now()
-			err := exec.CommandContext(ctx, w.opts.functions, "routes").Run() // #nosec -- the binary we were told to measure
+			err := exec.CommandContext(ctx, w.opts.Functions, "routes").Run() // #nosec -- the binary we were told to measure
 			return time.Since(began), err
 		},
 		func(ctx context.Context) (time.Duration, error) {

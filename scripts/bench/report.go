@@ -1,18 +1,14 @@
-package main
+package bench
 
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"runtime"
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Row is one result: what was measured, what bounds it, and their ratio.
@@ -139,26 +135,8 @@ func load() string {
 }
 
 // write writes the table to stdout and, if a file is named, the JSON to it.
-func (r *Report) write(file string, stdout io.Writer) error {
-	b, err := json.Marshal(r, jsontext.WithIndent("  "), json.Deterministic(true))
-	if err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	b = append(b, '\n')
-	if file == "-" {
-		_, err = stdout.Write(b)
-		return err
-	}
-	if _, err := stdout.Write(r.table()); err != nil {
-		return err
-	}
-	if file == "" {
-		return nil
-	}
-	return os.WriteFile(file, b, 0o644) // #nosec -- a report is no secret
-}
-
-func (r *Report) table() []byte {
+// Table is the report as text, a row a line.
+func (r *Report) Table() []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%d cores, %s, %s, %s, load %s, %.0f s\n\n", r.Cores, r.Platform, r.Go, r.Postgres, r.Load, r.Seconds)
 	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)

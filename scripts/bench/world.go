@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -58,7 +58,7 @@ const (
 // world is a deployment on this machine, as `plant run` makes one, for the
 // length of a run.
 type world struct {
-	opts            options
+	opts            Options
 	postgresVersion string
 	install         string // folder of PostgreSQL's programs
 	modelDir        string // of the embedding model
@@ -83,7 +83,7 @@ type world struct {
 	closers []func() error
 }
 
-func newWorld(ctx context.Context, o options) (*world, error) {
+func newWorld(ctx context.Context, o Options) (*world, error) {
 	w := &world{opts: o, passwords: map[string]string{}}
 	for _, step := range []func(context.Context) error{
 		w.startPostgres, w.startSecrets, w.startEvents, w.prepare, w.addPrincipals, w.openKey, w.copyDatabase,
@@ -107,7 +107,7 @@ func (w *world) close() error {
 func (w *world) closing(f func() error) { w.closers = append(w.closers, f) }
 
 // rounds scales a number of rounds by the effort asked for.
-func (w *world) rounds(n int) int { return max(2, int(float64(n)*w.opts.effort)) }
+func (w *world) rounds(n int) int { return max(2, int(float64(n)*w.opts.Effort)) }
 
 // stopping runs a stop with a deadline of its own: the run's may be over.
 func stopping(stop func(context.Context) error) func() error {

@@ -48,7 +48,7 @@ func words(line string) []string {
 func parses(t *testing.T, args []string) error {
 	t.Helper()
 	var c cli
-	parser, err := kong.New(&c, kong.Name("plant"), kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
+	parser, err := kong.New(&c, kong.Name("plant"), kong.Vars{"measurements": measurements()}, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
 	require.NoError(t, err)
 	_, err = parser.Parse(args)
 	return err

@@ -42,6 +42,7 @@ type cli struct {
 	Verify       verifyCmd       `cmd:"" help:"Check a bundle, offline: four verdicts."`
 	Doctor       doctorCmd       `cmd:"" help:"Look at a deployment and say what is wrong with it, and what to do: exit 0 well, 1 findings, 2 cannot look."`
 	Drill        drillCmd        `cmd:"" help:"Attack bundles and databases in every known way, copies of yours too; all must be found."`
+	Bench        benchCmd        `cmd:"" help:"Measure every goal against a bound of the same run."`
 }
 
 // app is what every command gets: where to write, and what it was told.
@@ -94,7 +95,7 @@ func execute(ctx context.Context, args []string, stdout io.Writer, stderr *os.Fi
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("plant"),
 		kong.Description("The registry of record for AI agents: what an agent was certified to do, who said so, and that nobody changed it since."),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.UsageOnError())
+		kong.Vars{"measurements": measurements()}, kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.UsageOnError())
 	if err != nil {
 		fmt.Fprintln(stderr, "plant:", err)
 		return 2
