@@ -45,27 +45,36 @@ func GaveWay(f func(name string, pause time.Duration, cause error)) Option {
 	return func(s *session) { s.gaveWay = f }
 }
 
-// next applies the first migration that is missing and returns its name, or
-// goose.ErrNoNextVersion. It gives way as often as s.attempts allow.
-func (s *session) next(ctx context.Context) (name string, err error) {
+// up applies what is missing. Each migration gives way as often as s.attempts allow.
+func (s *session) up(ctx context.Context, progress func(name string)) error {
 	for attempt := 1; ; attempt++ {
-		err = s.withProvider(ctx, min(lockWait<<min(attempt-1, 8), lockWaitMost), func(p *goose.Provider) error {
-			result, err := p.UpByOne(ctx)
-			if err == nil {
-				name = result.Source.Path
+		err := s.withProvider(ctx, min(lockWait<<min(attempt-1, 8), lockWaitMost), func(p *goose.Provider) error {
+			for {
+				result, err := p.UpByOne(ctx)
+				if err != nil {
+					return err
+				}
+				progress(result.Source.Path)
+				if attempt > 1 { // the one after it begins with a short wait again
+					attempt = 0
+					return nil
+				}
 			}
-			return err
 		})
-		if err == nil || !givesWay(err) {
-			return name, err
-		}
-		if attempt >= s.attempts {
-			return "", fmt.Errorf("%s gave way %d times and is not applied, %w: end what holds them "+
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, goose.ErrNoNextVersion):
+			return nil
+		case !givesWay(err):
+			return err
+		case attempt >= s.attempts:
+			return fmt.Errorf("%s gave way %d times and is not applied, %w: end what holds them "+
 				"(the oldest xact_start in pg_stat_activity; a backup holds every table), then migrate again: %w",
 				failed(err), attempt, ErrInUse, err)
 		}
 		if err := s.pause(ctx, attempt, err); err != nil {
-			return "", err
+			return err
 		}
 	}
 }

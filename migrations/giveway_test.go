@@ -147,6 +147,23 @@ func TestAttemptsAreBounded(t *testing.T) {
 	require.Equal(t, migrations.Latest(), schemaVersion(t, login))
 }
 
+// Of two migrations that give way once each, neither has used up the other's attempts.
+func TestEachMigrationHasItsOwnAttempts(t *testing.T) {
+	t.Parallel()
+	db := emptyDatabase(t)
+	login := db.loginURL(t, migrations.Owner)
+	var gaveWay []string
+	require.NoError(t, migrations.Up(t.Context(), login, func(name string) {
+		if name == "015_hold.sql" {
+			db.onApplied(t, "IF n % 2 = 1 THEN RAISE EXCEPTION USING ERRCODE = '55P03'; END IF;")
+		}
+	}, migrations.Attempts(2), migrations.GaveWay(func(name string, _ time.Duration, _ error) {
+		gaveWay = append(gaveWay, name)
+	})))
+	require.Equal(t, []string{before, disturbed}, gaveWay)
+	require.Equal(t, migrations.Latest(), schemaVersion(t, login))
+}
+
 func TestPauseEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	db := emptyDatabase(t)

@@ -44,7 +44,7 @@ func TestUpgradeLatency(t *testing.T) {
 	for n := range pairs {
 		var began, ended time.Time
 		migrate := func() {
-			time.Sleep(window / 10) // the window is under way
+			time.Sleep(window / 2) // vectors of what it created are made meanwhile, as before it
 			began = time.Now()
 			d.plant(next, "migrate", "up")
 			ended = time.Now()
