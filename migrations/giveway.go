@@ -27,6 +27,11 @@ const (
 	pauseLeast   = 250 * time.Millisecond // doubles likewise; from half of it to the whole, at random
 	pauseMost    = 15 * time.Second
 
+	// After a migration who waited gets on, and the functions' connections plan their
+	// statements anew, before the next one comes: four times as long as it took.
+	restTimes = 4
+	restMost  = 2 * time.Second
+
 	// DefaultAttempts of one migration take about four minutes in all.
 	DefaultAttempts = 20
 )
@@ -47,6 +52,7 @@ func GaveWay(f func(name string, pause time.Duration, cause error)) Option {
 
 // up applies what is missing. Each migration gives way as often as s.attempts allow.
 func (s *session) up(ctx context.Context, progress func(name string)) error {
+	founding := false // nobody uses the database yet
 	for attempt := 1; ; attempt++ {
 		err := s.withProvider(ctx, min(lockWait<<min(attempt-1, 8), lockWaitMost), func(p *goose.Provider) error {
 			for {
@@ -55,6 +61,10 @@ func (s *session) up(ctx context.Context, progress func(name string)) error {
 					return err
 				}
 				progress(result.Source.Path)
+				founding = founding || result.Source.Version == 1
+				if err := rest(ctx, founding, result.Duration); err != nil {
+					return err
+				}
 				if attempt > 1 { // the one after it begins with a short wait again
 					attempt = 0
 					return nil
@@ -86,13 +96,28 @@ func (s *session) pause(ctx context.Context, attempt int, cause error) error {
 	if s.gaveWay != nil {
 		s.gaveWay(failed(cause), pause, cause)
 	}
-	timer := time.NewTimer(pause)
+	if err := wait(ctx, pause); err != nil {
+		return errors.Join(err, cause)
+	}
+	return nil
+}
+
+// rest waits after a migration that took a while.
+func rest(ctx context.Context, founding bool, took time.Duration) error {
+	if founding {
+		return nil
+	}
+	return wait(ctx, min(restTimes*took, restMost))
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return errors.Join(context.Cause(ctx), cause)
+		return context.Cause(ctx)
 	}
 }
 

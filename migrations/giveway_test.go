@@ -164,6 +164,25 @@ func TestEachMigrationHasItsOwnAttempts(t *testing.T) {
 	require.Equal(t, migrations.Latest(), schemaVersion(t, login))
 }
 
+// On a database in use the next migration lets those get on who waited for this one.
+func TestMigrationsRestBetween(t *testing.T) {
+	t.Parallel()
+	db := emptyDatabase(t)
+	login := db.loginURL(t, migrations.Owner)
+	ctx, cancel := context.WithCancel(t.Context())
+	require.ErrorIs(t, migrations.Up(ctx, login, func(name string) {
+		if name == "015_hold.sql" {
+			cancel()
+		}
+	}), context.Canceled)
+	require.EqualValues(t, 15, schemaVersion(t, login))
+	db.onApplied(t, "PERFORM pg_sleep(0.02);")
+	var at []time.Time
+	require.NoError(t, migrations.Up(t.Context(), login, func(string) { at = append(at, time.Now()) }))
+	require.Len(t, at, 2)
+	require.GreaterOrEqual(t, at[1].Sub(at[0]), (4+1)*20*time.Millisecond, "four times as long as the first took, and the second itself")
+}
+
 func TestPauseEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	db := emptyDatabase(t)
