@@ -15,10 +15,10 @@ import (
 // A migration gives way to those who use its tables, because everybody who comes
 // after it stands behind it while it waits for a lock: it waits a quarter of a second
 // at first and never more than one and a half, ends, and tries again after a pause in
-// which they get on. PostgreSQL ends a deadlock at whoever has waited a second, which
-// at first cannot be us, nor, since we are gone by then, a request; autovacuum makes
-// way after the same second, so later attempts wait longer; and a function's request
-// gives up after two. An attempt leaves nothing behind: each is one transaction under
+// which they get on. PostgreSQL ends a deadlock at whoever has waited a second: at the
+// first attempts we are gone before that, so that it is no request. Autovacuum makes
+// way after the same second, so later attempts wait longer; a function's request gives
+// up after two. An attempt leaves nothing behind: each is one transaction under
 // the advisory lock that keeps other migrators out, and no migration runs outside a
 // transaction (a test forbids it).
 const (
