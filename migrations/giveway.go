@@ -15,10 +15,10 @@ import (
 // A migration gives way to those who use its tables, because everybody who comes
 // after it stands behind it while it waits for a lock: it waits a quarter of a second
 // at first and never more than one and a half, ends, and tries again after a pause in
-// which they get on. PostgreSQL ends a deadlock at whoever has waited a second, which
-// at first cannot be us, nor, since we are gone by then, a request; autovacuum makes
-// way after the same second, so later attempts wait longer; and a function's request
-// gives up after two. An attempt leaves nothing behind: each is one transaction under
+// which they get on. PostgreSQL ends a deadlock at whoever has waited a second: at the
+// first attempts we are gone before that, so that it is no request. Autovacuum makes
+// way after the same second, so later attempts wait longer; a function's request gives
+// up after two. An attempt leaves nothing behind: each is one transaction under
 // the advisory lock that keeps other migrators out, and no migration runs outside a
 // transaction (a test forbids it).
 const (
@@ -26,6 +26,11 @@ const (
 	lockWaitMost = 1500 * time.Millisecond
 	pauseLeast   = 250 * time.Millisecond // doubles likewise; from half of it to the whole, at random
 	pauseMost    = 15 * time.Second
+
+	// After a migration who waited gets on, and the functions' connections plan their
+	// statements anew, before the next one comes: four times as long as it took.
+	restTimes = 4
+	restMost  = 2 * time.Second
 
 	// DefaultAttempts of one migration take about four minutes in all.
 	DefaultAttempts = 20
@@ -45,27 +50,41 @@ func GaveWay(f func(name string, pause time.Duration, cause error)) Option {
 	return func(s *session) { s.gaveWay = f }
 }
 
-// next applies the first migration that is missing and returns its name, or
-// goose.ErrNoNextVersion. It gives way as often as s.attempts allow.
-func (s *session) next(ctx context.Context) (name string, err error) {
+// up applies what is missing. Each migration gives way as often as s.attempts allow.
+func (s *session) up(ctx context.Context, progress func(name string)) error {
+	founding := false // nobody uses the database yet
 	for attempt := 1; ; attempt++ {
-		err = s.withProvider(ctx, min(lockWait<<min(attempt-1, 8), lockWaitMost), func(p *goose.Provider) error {
-			result, err := p.UpByOne(ctx)
-			if err == nil {
-				name = result.Source.Path
+		err := s.withProvider(ctx, min(lockWait<<min(attempt-1, 8), lockWaitMost), func(p *goose.Provider) error {
+			for {
+				result, err := p.UpByOne(ctx)
+				if err != nil {
+					return err
+				}
+				progress(result.Source.Path)
+				founding = founding || result.Source.Version == 1
+				if err := rest(ctx, founding, result.Duration); err != nil {
+					return err
+				}
+				if attempt > 1 { // the one after it begins with a short wait again
+					attempt = 0
+					return nil
+				}
 			}
-			return err
 		})
-		if err == nil || !givesWay(err) {
-			return name, err
-		}
-		if attempt >= s.attempts {
-			return "", fmt.Errorf("%s gave way %d times and is not applied, %w: end what holds them "+
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, goose.ErrNoNextVersion):
+			return nil
+		case !givesWay(err):
+			return err
+		case attempt >= s.attempts:
+			return fmt.Errorf("%s gave way %d times and is not applied, %w: end what holds them "+
 				"(the oldest xact_start in pg_stat_activity; a backup holds every table), then migrate again: %w",
 				failed(err), attempt, ErrInUse, err)
 		}
 		if err := s.pause(ctx, attempt, err); err != nil {
-			return "", err
+			return err
 		}
 	}
 }
@@ -77,13 +96,28 @@ func (s *session) pause(ctx context.Context, attempt int, cause error) error {
 	if s.gaveWay != nil {
 		s.gaveWay(failed(cause), pause, cause)
 	}
-	timer := time.NewTimer(pause)
+	if err := wait(ctx, pause); err != nil {
+		return errors.Join(err, cause)
+	}
+	return nil
+}
+
+// rest waits after a migration that took a while.
+func rest(ctx context.Context, founding bool, took time.Duration) error {
+	if founding {
+		return nil
+	}
+	return wait(ctx, min(restTimes*took, restMost))
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return errors.Join(context.Cause(ctx), cause)
+		return context.Cause(ctx)
 	}
 }
 

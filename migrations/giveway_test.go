@@ -147,6 +147,42 @@ func TestAttemptsAreBounded(t *testing.T) {
 	require.Equal(t, migrations.Latest(), schemaVersion(t, login))
 }
 
+// Of two migrations that give way once each, neither has used up the other's attempts.
+func TestEachMigrationHasItsOwnAttempts(t *testing.T) {
+	t.Parallel()
+	db := emptyDatabase(t)
+	login := db.loginURL(t, migrations.Owner)
+	var gaveWay []string
+	require.NoError(t, migrations.Up(t.Context(), login, func(name string) {
+		if name == "015_hold.sql" {
+			db.onApplied(t, "IF n % 2 = 1 THEN RAISE EXCEPTION USING ERRCODE = '55P03'; END IF;")
+		}
+	}, migrations.Attempts(2), migrations.GaveWay(func(name string, _ time.Duration, _ error) {
+		gaveWay = append(gaveWay, name)
+	})))
+	require.Equal(t, []string{before, disturbed}, gaveWay)
+	require.Equal(t, migrations.Latest(), schemaVersion(t, login))
+}
+
+// On a database in use the next migration lets those get on who waited for this one.
+func TestMigrationsRestBetween(t *testing.T) {
+	t.Parallel()
+	db := emptyDatabase(t)
+	login := db.loginURL(t, migrations.Owner)
+	ctx, cancel := context.WithCancel(t.Context())
+	require.ErrorIs(t, migrations.Up(ctx, login, func(name string) {
+		if name == "015_hold.sql" {
+			cancel()
+		}
+	}), context.Canceled)
+	require.EqualValues(t, 15, schemaVersion(t, login))
+	db.onApplied(t, "PERFORM pg_sleep(0.02);")
+	var at []time.Time
+	require.NoError(t, migrations.Up(t.Context(), login, func(string) { at = append(at, time.Now()) }))
+	require.Len(t, at, 2)
+	require.GreaterOrEqual(t, at[1].Sub(at[0]), (4+1)*20*time.Millisecond, "four times as long as the first took, and the second itself")
+}
+
 func TestPauseEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	db := emptyDatabase(t)

@@ -85,19 +85,13 @@ func Latest() int64 {
 // A migration whose tables are in use gives way and is tried again, [DefaultAttempts]
 // times at most; then the error is [ErrInUse].
 func Up(ctx context.Context, url string, progress func(name string), options ...Option) error {
-	s := newSession(url, options)
-	for {
-		name, err := s.next(ctx)
-		if errors.Is(err, goose.ErrNoNextVersion) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("migrate: %w", err)
-		}
-		if progress != nil {
-			progress(name)
-		}
+	if progress == nil {
+		progress = func(string) {}
 	}
+	if err := newSession(url, options).up(ctx, progress); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
 }
 
 // Status lists every migration in order, applied or not. Like Up it makes goose's

@@ -37,14 +37,14 @@ func TestUpgradeLatency(t *testing.T) {
 	d := setUp(t, old)
 	d.serve(old)
 	p := newPace(d, d.principal(old, "founder", "author"), rate, seed)
-	p.window(window, func() {})
-	d.settle()
 
 	m := measured{rng: rand.New(rand.NewPCG(seed, 1))} // #nosec -- repeatable
 	for n := range pairs {
+		p.window(window/4, func() {}) // every connection has planned its statements again
+		d.settle()
 		var began, ended time.Time
 		migrate := func() {
-			time.Sleep(window / 10) // the window is under way
+			time.Sleep(window / 2) // vectors of what it created are made meanwhile, as before it
 			began = time.Now()
 			d.plant(next, "migrate", "up")
 			ended = time.Now()
