@@ -72,7 +72,6 @@ type Subscription struct {
 	Name   string // its id
 	Topic  string
 	Filter string // "": any
-	Pulled bool   // nobody is pushed to
 }
 
 // Deployment is what is looked at. A nil client means that there is nothing of its kind.

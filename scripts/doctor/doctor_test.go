@@ -9,6 +9,7 @@ import (
 	"cloud.google.com/go/pubsub/v2"
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+	secretspb "cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
@@ -30,24 +31,44 @@ func TestMain(m *testing.M) { stacktest.Main(m) }
 
 // patient is a deployment that is well.
 type patient struct {
-	h   *harness.Deployment
-	d   doctor.Deployment
-	dir string
+	h    *harness.Deployment
+	ring registry.Keyring // of a patient with secrets of its own
+	d    doctor.Deployment
+	log  *sequencer.Sequencer
+	dir  string
 }
 
 const filter = `attributes.type="plant.skill.created"`
 
 func newPatient(t *testing.T) *patient {
 	t.Helper()
+	return patientOf(t, harness.New(t), 0)
+}
+
+// newPatientWithSecrets has a Secret Manager of its own: what is done to it no other
+// test sees.
+func newPatientWithSecrets(t *testing.T) *patient {
+	t.Helper()
 	h := harness.New(t)
+	ring := h.OwnSecrets(t)
+	p := patientOf(t, h, 0)
+	p.ring = ring
+	return p
+}
+
+// patientOf is well, but for its log, which was brought forward some time ago.
+func patientOf(t *testing.T, h *harness.Deployment, ago time.Duration) *patient {
+	t.Helper()
 	p := &patient{h: h, dir: t.TempDir()}
 	folder, err := checkpoints.NewFolder(p.dir)
 	require.NoError(t, err)
 	hold := func(use domain.KeyUse) *keys.Holder { return h.Secrets.Hold(keys.Pinned(h.Keys[use]), time.Now) }
-	_, err = sequencer.New(sequencer.Config{
+	p.log = sequencer.New(sequencer.Config{
 		DB: h.Open(t, "plant_auditor", 2), Store: folder, Origin: harness.Origin,
 		Checkpoint: hold(domain.UseCheckpoint), Heads: hold(domain.UseHeads),
-	}).Run(t.Context())
+		Now: func() time.Time { return time.Now().Add(-ago) },
+	})
+	_, err = p.log.Run(t.Context())
 	require.NoError(t, err)
 	client, err := secretmanager.NewClient(t.Context(), secrets.ClientOptions(h.SecretsAddr)...)
 	require.NoError(t, err)
@@ -64,7 +85,7 @@ func newPatient(t *testing.T) *patient {
 	p.d = doctor.Deployment{
 		DB: h.Open(t, "plant_operator", 1), Origin: harness.Origin, Project: harness.Project,
 		Secrets: client, Checkpoints: folder, PubSub: events, Topics: []string{"plant-events", "plant-dead-letter"},
-		Subscriptions: []doctor.Subscription{{Name: "embed", Topic: "plant-events", Filter: filter}, {Name: "dead", Topic: "plant-dead-letter", Pulled: true}},
+		Subscriptions: []doctor.Subscription{{Name: "embed", Topic: "plant-events", Filter: filter}, {Name: "dead", Topic: "plant-dead-letter"}},
 		DeadLetters:   "dead",
 		Pinned:        map[string]string{"AMENDMENT_KEY": h.Keys[domain.UseAmendment], "JWT_KEYS": h.TokensVersion},
 		Now:           time.Now,
@@ -79,6 +100,23 @@ func (p *patient) sql(t *testing.T, text string) {
 	require.NoError(t, err)
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
 	_, err = conn.Exec(t.Context(), text)
+	require.NoError(t, err)
+}
+
+// publish puts a checkpoint into the world whose log the database does not hold.
+func (p *patient) publish(t *testing.T, size int64) {
+	t.Helper()
+	key, err := p.h.Secrets.Key(t.Context(), p.h.Keys[domain.UseCheckpoint])
+	require.NoError(t, err)
+	note, err := translog.Checkpoint{Origin: harness.Origin, Size: size, Root: ledger.Hash{1}}.Sign(key)
+	require.NoError(t, err)
+	require.NoError(t, p.d.Checkpoints.Create(t.Context(), 2, note))
+}
+
+// disable takes a version of a secret out of use.
+func (p *patient) disable(t *testing.T, version string) {
+	t.Helper()
+	_, err := p.d.Secrets.DisableSecretVersion(t.Context(), &secretspb.DisableSecretVersionRequest{Name: version})
 	require.NoError(t, err)
 }
 
@@ -149,14 +187,8 @@ func TestExactlyTheCheckFires(t *testing.T) {
 		"unknown constitution":    {"constitution", statement(unguarded("enactment", `UPDATE enactment SET sha256 = sha256('x')`) + "; " + unguarded("constitution", `UPDATE constitution SET sha256 = sha256('x'), document = 'x'`)), "cannot judge by the constitution"},
 		"outbox stuck":            {"outbox", statement(`INSERT INTO outbox (id, type, subject, governance_agent_id, data, created_at) VALUES (gen_random_uuid(), 'plant.skill.created', gen_random_uuid(), 'acme', '{}', now() - interval '1 hour')`), "1 event waits"},
 		"clock":                   {"clock", func(_ *testing.T, p *patient) { p.d.Now = func() time.Time { return time.Now().Add(-time.Minute) } }, "apart"},
-		"rolled back": {"log", func(t *testing.T, p *patient) {
-			key, err := p.h.Secrets.Key(t.Context(), p.h.Keys[domain.UseCheckpoint])
-			require.NoError(t, err)
-			note, err := translog.Checkpoint{Origin: harness.Origin, Size: 1000, Root: ledger.Hash{1}}.Sign(key)
-			require.NoError(t, err)
-			require.NoError(t, p.d.Checkpoints.Create(t.Context(), 2, note))
-		}, "older than what was published"},
-		"key ended": {"keys", statement(unguarded("entity", `UPDATE entity SET status = 'retired' WHERE id = (SELECT id FROM signing_key WHERE use = 'heads')`)), "no heads key is in force"},
+		"rolled back":             {"log", func(t *testing.T, p *patient) { p.publish(t, 1000) }, "older than what was published"},
+		"key ended":               {"keys", statement(unguarded("entity", `UPDATE entity SET status = 'retired' WHERE id = (SELECT id FROM signing_key WHERE use = 'heads')`)), "no heads key is in force"},
 		"secret unreadable": {"secrets", func(_ *testing.T, p *patient) {
 			p.d.Pinned["JWT_KEYS"] = "projects/" + harness.Project + "/secrets/plant-jwt-keys/versions/99"
 		}, "JWT_KEYS cannot be read"},

@@ -25,13 +25,15 @@ func (d Deployment) subscription(name string) string {
 	return "projects/" + d.Project + "/subscriptions/" + name
 }
 
+func (d Deployment) topic(name string) string { return "projects/" + d.Project + "/topics/" + name }
+
 func checkTopics(ctx context.Context, d Deployment) ([]Finding, error) {
 	if d.PubSub == nil {
 		return nil, errNoPubSub
 	}
 	var all []Finding
 	for _, name := range d.Topics {
-		_, err := d.PubSub.TopicAdminClient.GetTopic(ctx, &pb.GetTopicRequest{Topic: "projects/" + d.Project + "/topics/" + name})
+		_, err := d.PubSub.TopicAdminClient.GetTopic(ctx, &pb.GetTopicRequest{Topic: d.topic(name)})
 		if isMissing(err) {
 			all = append(all, one(Critical, "there is no topic "+name, "terraform -chdir=infra apply -var-file=my.tfvars; locally: make run")...)
 		} else if err != nil {
@@ -54,6 +56,8 @@ func checkSubscriptions(ctx context.Context, d Deployment) ([]Finding, error) {
 			all = append(all, one(Critical, "there is no subscription "+want.Name, fix)...)
 		case err != nil:
 			return all, fmt.Errorf("subscription %s: %w", want.Name, err)
+		case got.GetTopic() != d.topic(want.Topic):
+			all = append(all, one(Critical, fmt.Sprintf("the subscription %s is not of the topic %s: nothing that is said there reaches it", want.Name, want.Topic), fix)...)
 		case got.GetFilter() != want.Filter:
 			all = append(all, one(Critical, fmt.Sprintf("the subscription %s lets through %q, and functions want %q", want.Name, got.GetFilter(), want.Filter), fix)...)
 		}

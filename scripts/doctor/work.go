@@ -117,11 +117,12 @@ func checkAudit(ctx context.Context, d Deployment) ([]Finding, error) {
 	const again = "gcloud scheduler jobs run plant-audit --location=us-central1"
 	switch {
 	case h.AuditedAt == nil:
-		begun, err := d.DB.LogState(ctx)
+		keys, err := d.DB.SigningKeys(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if begun.Newest.N == 0 || d.Now().Sub(begun.HeadsAt) <= auditLimit && begun.Size > 0 {
+		// A deployment begins with its root key.
+		if len(keys) == 0 || h.Now.Sub(keys[0].Since) <= auditLimit {
 			return nil, errSkipped("no audit has ended yet; the first is due within a day of the deployment")
 		}
 		return one(Warning, "no audit of the platform has ever ended", again), nil

@@ -130,7 +130,7 @@ func (a *app) deployment(ctx context.Context) (d doctor.Deployment, done func(),
 
 // subscriptions are those that functions want, and the one where dead letters wait.
 func subscriptions() []doctor.Subscription {
-	all := []doctor.Subscription{{Name: deliveries.DeadLetters, Topic: deliveries.Dead, Pulled: true}}
+	all := []doctor.Subscription{{Name: deliveries.DeadLetters, Topic: deliveries.Dead}}
 	for _, d := range deliveries.Subscriptions() {
 		all = append(all, doctor.Subscription{Name: d.ID(), Topic: d.Topic, Filter: d.Filter()})
 	}

@@ -17,7 +17,7 @@ func TestTheLocalStackDeliversAsTheCloud(t *testing.T) {
 	t.Parallel()
 	s := &stack{targets: map[string]string{}}
 	letters := pubsub.Subscription{Name: "plant-dead-letter-pull", Topic: "plant-dead-letter"}
-	want, looked := []pubsub.Subscription{letters}, []doctor.Subscription{{Name: letters.Name, Topic: letters.Topic, Pulled: true}}
+	want, looked := []pubsub.Subscription{letters}, []doctor.Subscription{{Name: letters.Name, Topic: letters.Topic}}
 	for _, d := range deliveries.Subscriptions() {
 		s.targets[d.Function] = "http://" + d.Function
 		want = append(want, pubsub.Subscription{

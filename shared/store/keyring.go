@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,6 +18,7 @@ type KeyRow struct {
 	Use      domain.KeyUse
 	MaySign  []string
 	Status   domain.Status
+	Since    time.Time // when it was introduced
 }
 
 // SigningKeys returns every signing key in the order of their introduction.
@@ -24,7 +26,7 @@ func (db *DB) SigningKeys(ctx context.Context) ([]KeyRow, error) {
 	var b pgx.Batch
 	asTenant(&b, domain.KeyringAgent)
 	var list []KeyRow
-	b.Queue(`SELECT k.id, k.key_id, k.spki, k.use, k.may_sign, e.status
+	b.Queue(`SELECT k.id, k.key_id, k.spki, k.use, k.may_sign, e.status, e.created_at
 		FROM public.signing_key k JOIN public.entity e ON e.id = k.id ORDER BY e.created_at, k.id`).
 		Query(func(rows pgx.Rows) error {
 			var err error
