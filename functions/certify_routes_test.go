@@ -155,13 +155,23 @@ func TestBatchAttempts(t *testing.T) {
 	require.NotEqual(t, foreign.ID, hers[0].Who)
 	require.Equal(t, 1, b.count(t, "amendment WHERE change = 'certified'"), "the industry, and nothing that was refused")
 
-	// A request that cannot be read at all is one attempt; so is one with a token that
-	// is over, whatever it asks for, and it is the principal's whose token it was.
+	// A request that cannot be read at all is one attempt.
 	for body, status := range map[string]int{`{"items":[]}`: 400, `{"items":[` + items + `],"certified_by":"acme/x"}`: 400, `{`: 400} {
 		before := len(b.trail(t, token))
 		require.Equal(t, status, b.certify.post(t, token, "/api/v1/certify/batch", body).status, body)
 		require.Len(t, b.trail(t, token), before+1, body)
 	}
+	// What the database has taken away refuses the request as a whole: an attempt on each
+	// of what could have been decided.
+	b.admin(t, "UPDATE principal SET authorities = '{author}' WHERE id = $1", b.own.ID)
+	fallen := b.certify.post(t, b.Token(t, b.own), "/api/v1/certify/batch", `{"items":[`+item(g.skill, "")+`,`+item(own, "")+`]}`)
+	require.Equal(t, 403, fallen.status, "%s", fallen.body)
+	for _, one := range b.trail(t, token)[:2] {
+		require.Equal(t, []string{b.own.ID, "certifyAll", "forbidden"}, []string{one.Who, one.Operation, one.Code})
+		require.Contains(t, []string{g.skill, own}, *one.Entity)
+	}
+
+	// So is one with a token that is over, and it is the principal's whose token it was.
 	over := b.spent(t, who)
 	for _, path := range []string{"/api/v1/certify/batch", skills + "/" + own + "/certify"} {
 		require.Equal(t, 401, b.certify.post(t, over, path, yes).status)

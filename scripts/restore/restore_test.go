@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dlai-sd/plant/scripts/doctor"
 	"github.com/dlai-sd/plant/scripts/localstack/postgres"
 	"github.com/dlai-sd/plant/scripts/localstack/stacktest"
 	"github.com/dlai-sd/plant/scripts/restore"
@@ -21,6 +22,7 @@ import (
 	"github.com/dlai-sd/plant/shared/keys"
 	"github.com/dlai-sd/plant/shared/registry"
 	"github.com/dlai-sd/plant/shared/sequencer"
+	"github.com/dlai-sd/plant/shared/store"
 	"github.com/dlai-sd/plant/shared/testkit/harness"
 )
 
@@ -137,6 +139,47 @@ func TestABackupWithOtherHeadsIsNone(t *testing.T) {
 	require.False(t, r.Passed())
 	require.Len(t, r.Findings, 1)
 	require.Equal(t, string(audit.ReasonHeadsDiffer), r.Findings[0].Reason)
+}
+
+// moving is where a deployment publishes that goes on while its backup is tried: what
+// is done before the first looks, is done between the backup and them.
+type moving struct {
+	checkpoints.Store
+	meanwhile []func()
+}
+
+func (m *moving) Newest(ctx context.Context, from int64) (int64, []byte, error) {
+	if len(m.meanwhile) > 0 {
+		m.meanwhile[0]()
+		m.meanwhile = m.meanwhile[1:]
+	}
+	return m.Store.Newest(ctx, from)
+}
+
+// What was published after a backup was made does not say that it is old: it is made
+// again. One that somebody brings stays what it is.
+func TestABackupOfWhatGoesOn(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.opts.Published = &moving{d.opts.Published, []func(){func() { d.write(t, "Brazing") }}}
+	r, err := restore.Test(t.Context(), d.opts)
+	require.NoError(t, err)
+	require.True(t, r.Passed(), "%+v %+v", r.Examined.Findings(), r.Findings)
+	require.EqualValues(t, 2, rows(r, "skill"), "the second backup holds it")
+}
+
+// TestPassed: either of the two looks is enough to say no.
+func TestPassed(t *testing.T) {
+	t.Parallel()
+	found := doctor.Report{Outcomes: []doctor.Outcome{{Findings: []doctor.Finding{{}}}}}
+	blind := doctor.Report{Outcomes: []doctor.Outcome{{Unknown: "no answer"}}}
+	require.True(t, restore.Report{}.Passed())
+	require.False(t, restore.Report{Findings: []store.Finding{{}}}.Passed(), "what the audit found alone")
+	require.False(t, restore.Report{Examined: found}.Passed(), "what the examination found alone")
+	require.False(t, restore.Report{Examined: blind}.Passed(), "what nobody could look at")
+	for reason, behind := range map[sequencer.Reason]bool{sequencer.ReasonRolledBack: true, "": false, "x": false} {
+		require.Equal(t, behind, restore.Report{Log: sequencer.Status{Halted: reason}}.Behind())
+	}
 }
 
 func TestNoBackup(t *testing.T) {

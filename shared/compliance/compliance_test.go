@@ -1,8 +1,10 @@
 package compliance_test
 
 import (
+	"slices"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/shared/compliance"
@@ -63,6 +65,49 @@ func TestResult(t *testing.T) {
 	j, _, err := rules().Judge(foreign)
 	require.NoError(t, err)
 	require.Equal(t, []string{"L0-01"}, j.Result(foreign.Record).Failed)
+}
+
+// TestRulesAsData: a rule that the document itself says how to check is kept or broken
+// by the state alone, of the kinds that it binds.
+func TestRulesAsData(t *testing.T) {
+	t.Parallel()
+	law := domain.Founding()
+	law.Version++
+	law.Rules = append(slices.Clone(law.Rules),
+		domain.Rule{ID: "L2-NOTED", Kinds: []string{"industry"}, Text: "Noted.", Remediation: "Note it.", Check: &domain.Check{Field: "/governance_notes", Present: true}})
+	b, err := json.Marshal(law)
+	require.NoError(t, err)
+	law, err = domain.ReadConstitution(b)
+	require.NoError(t, err)
+	judged := func(kind, state string) compliance.Result {
+		t.Helper()
+		a := amendment(kind, state)
+		a.Record.Constitution = law.Sum()
+		j, ok, err := compliance.Among([][]byte{law.Document()}).Judge(a)
+		require.NoError(t, err)
+		require.True(t, ok)
+		return j.Result(a.Record)
+	}
+	kept := judged("industry", `{"governance_notes":"x","name":"n","visibility":"public"}`)
+	require.Empty(t, kept.Failed)
+	require.Contains(t, kept.Passed, "L2-NOTED")
+	broken := judged("industry", `{"name":"n","visibility":"public"}`)
+	require.Equal(t, []string{"L2-NOTED"}, broken.Failed)
+	require.NotContains(t, broken.Passed, "L2-NOTED")
+	other := judged("skill", `{"category":"technical","description":"d","name":"n","visibility":"private"}`)
+	require.Empty(t, other.Failed)
+	require.NotContains(t, other.Passed, "L2-NOTED", "it does not bind a skill")
+}
+
+// TestLiving: whoever counts what breaks rules must know what is out of use.
+func TestLiving(t *testing.T) {
+	t.Parallel()
+	for status, living := range map[domain.Status]bool{domain.Draft: true, domain.Deprecated: true, domain.Archived: false} {
+		j, ok, err := rules().Judge(amendment("industry", `{"name":"n","status":"`+string(status)+`","visibility":"public"}`))
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, living, j.Living, status)
+	}
 }
 
 // TestNotJudged: what cannot be judged has no result, and no result is made up.

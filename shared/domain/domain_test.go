@@ -2,6 +2,7 @@ package domain_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +115,8 @@ func TestL1WithEverythingKnown(t *testing.T) {
 	require.Empty(t, domain.Founding().Validate(role, known(skill)))
 	require.Equal(t, []string{"L1-JOBROLE-01 /required_skills/0"}, rules(domain.Founding().Validate(role, known(other))))
 	require.Equal(t, []string{"L1-JOBROLE-01 /required_skills/0"}, rules(domain.Founding().Validate(role, known(archived))))
+	malformed := domain.Born(newID(t), "acme", domain.JobRole{Name: "r", RequiredSkills: []domain.ID{"x"}, SeniorityLevel: "mid"}, domain.Settable{})
+	require.Equal(t, []string{"FORM-ID /required_skills/0"}, rules(domain.Founding().Validate(malformed, known(skill))), "what is no id is not looked for")
 	require.Equal(t, []string{"L1-JOBROLE-01 /required_skills/0"}, rules(domain.Founding().Validate(role, known(wrongKind))))
 	require.Empty(t, domain.Founding().Validate(agent, known(skill, role, industry, team)))
 	require.Equal(t, []string{"L1-TEAM-03 /team_id"}, rules(domain.Founding().Validate(agent, known(skill, role, industry, foreignTeam))))
@@ -160,6 +163,95 @@ func TestForm(t *testing.T) {
 	} {
 		e := domain.Born(newID(t), "acme", domain.Industry{Name: "i"}, c.set)
 		require.Equal(t, []string{c.want}, rules(domain.Founding().Validate(e, domain.Known{})), name)
+	}
+}
+
+// TestBirthLeavesWhatItIsGiven: the caller's own lists keep their order.
+func TestBirthLeavesWhatItIsGiven(t *testing.T) {
+	t.Parallel()
+	tags, a, b := []string{"z", "a"}, newID(t), newID(t)
+	skills := []domain.ID{b, a}
+	e := domain.Born(newID(t), "acme", domain.JobRole{Name: "r", RequiredSkills: skills, SeniorityLevel: "mid"}, domain.Settable{Tags: tags})
+	require.Equal(t, []string{"a", "z"}, e.Governed.Tags)
+	require.Equal(t, []domain.ID{a, b}, e.Facts.(domain.JobRole).RequiredSkills)
+	require.Equal(t, []string{"z", "a"}, tags)
+	require.Equal(t, []domain.ID{b, a}, skills)
+}
+
+// TestLimitsAreTaken: the most that is allowed is allowed; characters are code points.
+func TestLimitsAreTaken(t *testing.T) {
+	t.Parallel()
+	tags := make([]string, domain.MaxTags)
+	for i := range tags {
+		tags[i] = strings.Repeat("ä", domain.MaxTag-i)
+	}
+	attributes := `{"a":"` + strings.Repeat("x", domain.MaxCustomAttributes-len(`{"a":""}`)) + `"}`
+	skills := make([]domain.ID, domain.MaxRequiredSkills)
+	for i := range skills {
+		skills[i] = newID(t)
+	}
+	set := domain.Settable{
+		ExternalID: strings.Repeat("ä", domain.MaxExternalID), GovernanceNotes: strings.Repeat("ä", domain.MaxNotes), Tags: tags,
+		CustomAttributes: []byte(attributes), ParentID: newID(t), Visibility: domain.Public,
+	}
+	name, text := strings.Repeat("ä", domain.MaxName), strings.Repeat("ä", domain.MaxDescription)
+	for _, f := range []domain.Facts{
+		domain.Skill{Name: name, Description: text, Category: "technical"},
+		domain.JobRole{Name: name, Description: text, RequiredSkills: skills, SeniorityLevel: "mid"},
+		domain.Team{Name: name, Description: text, JobRoleID: skills[0]},
+		domain.Agent{Name: name, SkillID: skills[0], JobRoleID: skills[1], IndustryID: skills[2]},
+		domain.Industry{Name: name, Description: text},
+	} {
+		require.Empty(t, domain.Founding().Validate(domain.Born(newID(t), "acme", f, set), domain.Known{}), f.Kind())
+		set.CustomAttributes = []byte(strings.Replace(attributes, "x", "xx", 1))
+		require.Equal(t, []string{"FORM-LIMIT /custom_attributes"}, rules(domain.Founding().Validate(domain.Born(newID(t), "acme", f, set), domain.Known{})), f.Kind())
+		set.CustomAttributes = []byte(attributes)
+	}
+}
+
+// TestSuccessors: one is named by its id, and is never the entity itself.
+func TestSuccessors(t *testing.T) {
+	t.Parallel()
+	e := aSkill(t)
+	for successor, want := range map[domain.ID][]string{
+		newID(t): nil, "x": {"FORM-ID /superseded_by"}, e.ID: {"L0-04 /superseded_by"},
+	} {
+		e.Governed.SupersededBy = successor
+		require.Equal(t, want, rules(domain.Founding().Validate(e, domain.Known{})), successor)
+	}
+	e.Governed.SupersededBy, e.Governed.ParentID = "", e.ID
+	require.Equal(t, []string{"FORM-PARENT /parent_id"}, rules(domain.Founding().Validate(e, domain.Known{})), "nor its own parent")
+}
+
+// TestWhatIsNotAsked: the rule that a document may leave out, or keep for other kinds,
+// is then not asked, and the others are.
+func TestWhatIsNotAsked(t *testing.T) {
+	t.Parallel()
+	bad := domain.Born(newID(t), "acme", domain.Skill{Name: "n", Category: "technical"}, domain.Settable{Visibility: "x", Tags: []string{" "}})
+	others := []string{"L1-SKILL-02 /description", "FORM-VISIBILITY /visibility"}
+	about := func(kinds ...any) func(map[string]any) {
+		return func(d map[string]any) {
+			for _, r := range d["rules"].([]any) {
+				if one := r.(map[string]any); one["id"] == "FORM-TAGS" {
+					one["kinds"] = kinds
+				}
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(map[string]any)
+		asked  bool
+	}{
+		"as founded": {func(map[string]any) {}, true}, "left out": {without("FORM-TAGS"), false},
+		"about others": {about("industry", "agent"), false}, "about skills too": {about("agent", "skill"), true},
+	} {
+		law, err := amended(t, c.change)
+		require.NoError(t, err, name)
+		want := others
+		if c.asked {
+			want = append(slices.Clone(others), "FORM-TAGS /tags/0")
+		}
+		require.Equal(t, want, rules(law.Validate(bad, domain.Known{})), name)
 	}
 }
 

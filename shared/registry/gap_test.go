@@ -197,6 +197,44 @@ func TestSkillGap(t *testing.T) {
 	require.Equal(t, before, y.written(t))
 }
 
+// TestSkillGapTiesAndLimits: what is equally near stands in the order of ids, as often
+// as it is asked; a limit is of each list, and what is beyond the skills that are shown
+// is still looked through for agents.
+func TestSkillGapTiesAndLimits(t *testing.T) {
+	t.Parallel()
+	y := newShipyard(t)
+	missing := y.skill(t, "missing", 1, 0)
+	var alike []domain.ID
+	for i := range 4 {
+		alike = append(alike, y.skill(t, "alike"+strconv.Itoa(i), .8, .6))
+	}
+	nothing := y.skill(t, "nothing", 0, 0, 1)
+	slices.Sort(alike)
+	role := y.requires(t, "Shipwright", missing)
+	farthest := y.can(t, "farthest", nothing, role)
+	last := y.can(t, "last", alike[3], role)
+	ask := registry.GapQuestion{Role: role, Skills: []domain.ID{nothing, alike[2], alike[0], alike[3], alike[1]}}
+	ids := func(list []registry.NearSkill) (all []domain.ID) {
+		for _, n := range list {
+			all = append(all, n.ID)
+		}
+		return all
+	}
+	for limit := 1; limit <= 5; limit++ {
+		ask.Limit = limit
+		m := y.gap(t, ask).Missing[0]
+		want := append(slices.Clone(alike), nothing)[:limit]
+		require.Equal(t, want, ids(m.Held), "what the subject has")
+		require.Equal(t, want, ids(m.Skills), "what the registry has")
+		require.Equal(t, last, m.Agents[0].Agent.ID, "also where the skill itself is not shown")
+		require.Equal(t, min(limit, 2), len(m.Agents))
+	}
+	ask.Limit = 5
+	m := y.gap(t, ask).Missing[0]
+	require.InDelta(t, 0, m.Held[4].Similarity, 0, "what has nothing in common with it is not near")
+	require.Equal(t, farthest, m.Agents[1].Agent.ID)
+}
+
 // TestSkillGapComparesPresentTexts: a vector of what a skill was called before says
 // nothing about it, on any side.
 func TestSkillGapComparesPresentTexts(t *testing.T) {
@@ -334,6 +372,8 @@ func TestSkillGapIsBounded(t *testing.T) {
 	}
 	_, err := y.s.SkillGap(t.Context(), y.who, registry.GapQuestion{Role: role, Skills: make([]domain.ID, registry.MaxGapSkills+1)})
 	require.Equal(t, []string{"FORM-LIMIT /skill_ids"}, rulesOf(t, err))
+	_, err = y.s.SkillGap(t.Context(), y.who, registry.GapQuestion{Role: role, Skills: slices.Repeat([]domain.ID{y.world.skill}, registry.MaxGapSkills)})
+	require.NoError(t, err, "as many as are allowed")
 	_, err = y.s.TryTeam(t.Context(), y.who, role, make([]domain.ID, registry.MaxSimulated+1))
 	require.Equal(t, []string{"FORM-LIMIT /agents"}, rulesOf(t, err))
 }
