@@ -40,3 +40,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+
+-- What other tenants rest on is archived: certify hears of it, and marks them.
+CREATE POLICY insert_marked ON amendment FOR INSERT TO plant_certifier
+    WITH CHECK (entity_type IN ('skill', 'job_role', 'team', 'agent', 'industry') AND change = 'drifted');
