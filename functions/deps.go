@@ -134,12 +134,16 @@ func (d *deps) openCertify(ctx context.Context) (function, error) {
 	if err != nil {
 		return function{}, err
 	}
-	e, err := registry.NewEvolution(
-		registry.Config{DB: d.db, Keys: d.amender, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log}, registry.GateChecks{Replay: c.Broken})
+	amending := registry.Config{DB: d.db, Keys: d.amender, Origin: d.cfg.Origin, Outbox: d.outbox, Log: d.log}
+	e, err := registry.NewEvolution(amending, registry.GateChecks{Replay: c.Broken})
 	if err != nil {
 		return function{}, err
 	}
-	s := certify.Service{Certifier: c, Evolution: e, Dead: d.dead.DeadLetter}
+	m, err := registry.NewMarker(amending)
+	if err != nil {
+		return function{}, err
+	}
+	s := certify.Service{Certifier: c, Evolution: e, Marker: m, Dead: d.dead.DeadLetter}
 	checks := []web.Check{d.schemaCheck(), d.constitutionCheck(), d.keyCheck(d.signer), d.keyCheck(d.amender)}
 	return function{handlers: s.Handlers(), checks: checks, standing: true, expired: s.Expired}, nil
 }

@@ -173,3 +173,55 @@ func TestVectorWaitsForItsEntity(t *testing.T) {
 	require.NoError(t, embedder.QueryRow(t.Context(), "SELECT shared FROM embedding WHERE entity_id = $1 AND model_id = 'other'", s.id).Scan(&is))
 	require.False(t, is)
 }
+
+// adopt writes an amendment by which an entity gets a parent.
+func (w *world) adopt(t *testing.T, q executor, child, parent subject) subject {
+	t.Helper()
+	d := w.next(t, child, "evolved", state("certified", "public", map[string]any{"parent_id": parent.id.String()}))
+	_, err := d.insertAmendment(t.Context(), q)
+	require.NoError(t, err)
+	_, err = d.insertOpening(t.Context(), q)
+	require.NoError(t, err)
+	_, err = q.Exec(t.Context(), `UPDATE entity SET version = $2, version_hash = $3, etag_hash = $3, updated_at = $4, parent_id = $5
+		WHERE id = $1`, child.id, d.seq, d.hash, d.recordedAt, parent.id)
+	require.NoError(t, err)
+	return d.done()
+}
+
+// Two tenants each put their tree under a leaf of the other's: the second waits for the
+// first, and then sees the circle. Who changes parents among its own waits for neither.
+func TestNoCircleAcrossTenants(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	w := newWorld(t, db)
+	seed, err := db.as(t, superuser).Begin(t.Context())
+	require.NoError(t, err)
+	top, leaf := map[string]subject{}, map[string]subject{}
+	for _, owner := range []string{acme, globex, "initech"} {
+		public := state("certified", "public", nil)
+		top[owner] = w.born(t, seed, "skill", owner, public)
+		leaf[owner] = w.adopt(t, seed, w.born(t, seed, "skill", owner, public), top[owner])
+	}
+	alone := w.born(t, seed, "skill", "initech", state("certified", "public", nil))
+	require.NoError(t, seed.Commit(t.Context()))
+	check := func(tx pgx.Tx, s subject) error {
+		_, err := tx.Exec(t.Context(), "SELECT require_no_cycle(ARRAY[$1::uuid], 'skill')", s.id)
+		return err
+	}
+	first := inTenant(t, db.as(t, "plant_writer"), acme)
+	w.adopt(t, first, top[acme], leaf[globex])
+	require.NoError(t, check(first, top[acme]))
+
+	apart := inTenant(t, db.as(t, "plant_writer"), "initech")
+	w.adopt(t, apart, alone, leaf["initech"])
+	require.NoError(t, check(apart, alone))
+	require.NoError(t, apart.Commit(t.Context()))
+
+	conn := db.as(t, "plant_writer")
+	second := inTenant(t, conn, globex)
+	w.adopt(t, second, top[globex], leaf[acme])
+	done := later(func() error { return check(second, top[globex]) })
+	blocked(t, db, conn)
+	require.NoError(t, first.Commit(t.Context()))
+	requireCode(t, "PL007", <-done)
+}

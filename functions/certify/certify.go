@@ -18,6 +18,7 @@ import (
 type Service struct {
 	Certifier *registry.Certifier
 	Evolution *registry.Evolution
+	Marker    *registry.Marker
 	Dead      event.DeadLetter
 }
 

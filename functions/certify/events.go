@@ -13,9 +13,8 @@ import (
 
 const consumer = "certify"
 
-// handle takes what came under review, what lost its certification, and what is to be
-// judged under another constitution; whatever
-// else a subscription lets through needs nothing. The event is a hint: what it is
+// handle takes what came under review, what was archived, what lost its certification,
+// and what is to be judged under another constitution; whatever else a subscription lets through needs nothing. The event is a hint: what it is
 // about is read again.
 func (s Service) handle(ctx context.Context, e event.Event) error {
 	req := registry.Request{
@@ -27,7 +26,12 @@ func (s Service) handle(ctx context.Context, e event.Event) error {
 		return s.Certifier.Reaffirm(ctx, req, id)
 	}
 	switch e.Type[strings.LastIndexByte(e.Type, '.')+1:] {
-	case domain.ChangeMoved, domain.ChangeEvolved, domain.ChangeAssigned:
+	case domain.ChangeMoved:
+		if archived, err := s.Marker.Archived(ctx, req, id); archived || err != nil {
+			return err
+		}
+		return s.Certifier.Settle(ctx, req, id)
+	case domain.ChangeEvolved, domain.ChangeAssigned:
 		return s.Certifier.Settle(ctx, req, id)
 	case domain.ChangeDecertified:
 		return s.Certifier.Spread(ctx, req, id)

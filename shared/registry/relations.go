@@ -127,7 +127,7 @@ func (s *Service) foreignTeams(ctx context.Context, tenant string, refs []domain
 
 // consequences are the changes that a change brings about in the same
 // transaction: what directly rests on an entity that is archived needs review.
-// Dependents of other governance agents are theirs; the drift check finds them.
+// Dependents of other governance agents are marked behind it, see Marker.
 func (s *Service) consequences(ctx context.Context, req Request, before, after domain.Entity) ([]plan, error) {
 	if !before.Living() || after.Living() {
 		return nil, nil
@@ -159,13 +159,21 @@ func (s *Service) consequences(ctx context.Context, req Request, before, after d
 		if e.Governed.AmendmentAlignment == domain.RequiresReview {
 			continue
 		}
-		next, err := domain.RequireReview{Because: "rests on a withdrawn " + string(after.Kind())}.Apply(e)
+		p, err := reviewed(e, after.Kind(), registryWork)
 		if err != nil {
 			return nil, err
 		}
-		plans = append(plans, plan{before: &e, after: next, change: domain.ChangeDrifted, system: registryWork, proven: true})
+		plans = append(plans, p)
 	}
 	return plans, nil
+}
+
+// reviewed plans the mark on what rests on an entity that is archived, of what is
+// signable.
+func reviewed(e domain.Entity, archived domain.Kind, by string) (plan, error) {
+	c := domain.RequireReview{Because: "rests on a withdrawn " + string(archived)}
+	next, err := c.Apply(e)
+	return plan{before: &e, after: next, change: c.Name(), system: by, proven: true}, err
 }
 
 // Dependents returns who rests on an entity, nearest first: the blast radius of

@@ -46,6 +46,10 @@ func (c *Certifier) Settle(ctx context.Context, req Request, id domain.ID) error
 // once repeats what somebody else's write has overtaken; what needed nothing is
 // marked as handled, and what was handled before is done.
 func (c *Certifier) once(ctx context.Context, req Request, f func() (bool, error)) error {
+	return once(ctx, c.service.db, req, f)
+}
+
+func once(ctx context.Context, db *store.DB, req Request, f func() (bool, error)) error {
 	for range decideAttempts {
 		written, err := f()
 		switch {
@@ -56,7 +60,7 @@ func (c *Certifier) once(ctx context.Context, req Request, f func() (bool, error
 		case err != nil:
 			return refusal(err, nil)
 		case !written && req.Receipt != nil:
-			return refusal(c.service.db.MarkHandled(ctx, *req.Receipt), nil)
+			return refusal(db.MarkHandled(ctx, *req.Receipt), nil)
 		}
 		return nil
 	}

@@ -53,6 +53,28 @@ JOIN public.entity e ON e.id = d.source
 WHERE e.deleted_at IS NULL AND e.id <> $1
 ORDER BY d.distance, e.entity_type, e.id LIMIT $3`
 
+const selectAbroad = `
+WITH` + references + `
+SELECT ` + headColumns + `
+FROM public.entity t JOIN (SELECT DISTINCT source FROM reference WHERE target = $1) r ON true
+JOIN public.entity e ON e.id = r.source JOIN public.opening o ON o.entity_id = e.id AND o.seq = e.version
+WHERE t.id = $1 AND e.deleted_at IS NULL AND e.governance_agent_id <> t.governance_agent_id
+	AND e.amendment_alignment = 'aligned'
+ORDER BY e.id LIMIT $2`
+
+// Abroad returns up to limit living entities that rest directly on one, belong to
+// another governance agent than that, and wait for nobody's review. It needs
+// plant_certifier.
+func (db *DB) Abroad(ctx context.Context, id domain.ID, limit int) ([]domain.Entity, error) {
+	var b pgx.Batch
+	asTenant(&b, "")
+	var list []domain.Entity
+	b.Queue(selectAbroad, string(id), limit).Query(func(rows pgx.Rows) error {
+		return eachListed(rows, func(l Listed) { list = append(list, l.Entity) })
+	})
+	return list, db.send(ctx, &b)
+}
+
 // Dependents returns the living entities that rest on one, nearest first, as far
 // as the tenant may see them: each once, at its shortest distance up to depth.
 func (db *DB) Dependents(ctx context.Context, tenant string, id domain.ID, depth, limit int) ([]Dependent, error) {
