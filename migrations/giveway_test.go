@@ -147,7 +147,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	require.Equal(t, migrations.Latest(), schemaVersion(t, login))
 }
 
-// Of two migrations that give way once each, neither has used up the other's attempts.
+// Of migrations that give way once each, none has used up another's attempts.
 func TestEachMigrationHasItsOwnAttempts(t *testing.T) {
 	t.Parallel()
 	db := emptyDatabase(t)
@@ -160,7 +160,8 @@ func TestEachMigrationHasItsOwnAttempts(t *testing.T) {
 	}, migrations.Attempts(2), migrations.GaveWay(func(name string, _ time.Duration, _ error) {
 		gaveWay = append(gaveWay, name)
 	})))
-	require.Equal(t, []string{before, disturbed}, gaveWay)
+	require.Equal(t, []string{before, disturbed}, gaveWay[:2])
+	require.Len(t, gaveWay, int(migrations.Latest())-15, "each once")
 	require.Equal(t, migrations.Latest(), schemaVersion(t, login))
 }
 
@@ -179,7 +180,7 @@ func TestMigrationsRestBetween(t *testing.T) {
 	db.onApplied(t, "PERFORM pg_sleep(0.02);")
 	var at []time.Time
 	require.NoError(t, migrations.Up(t.Context(), login, func(string) { at = append(at, time.Now()) }))
-	require.Len(t, at, 2)
+	require.Len(t, at, int(migrations.Latest())-15)
 	require.GreaterOrEqual(t, at[1].Sub(at[0]), (4+1)*20*time.Millisecond, "four times as long as the first took, and the second itself")
 }
 

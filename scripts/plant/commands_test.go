@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/shared/testkit/testdata"
@@ -48,7 +47,7 @@ func words(line string) []string {
 func parses(t *testing.T, args []string) error {
 	t.Helper()
 	var c cli
-	parser, err := kong.New(&c, kong.Name("plant"), kong.Vars{"measurements": measurements()}, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
+	parser, err := newParser(&c, io.Discard, io.Discard, func(int) {})
 	require.NoError(t, err)
 	_, err = parser.Parse(args)
 	return err

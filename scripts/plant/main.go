@@ -89,13 +89,18 @@ func main() {
 	os.Exit(code)
 }
 
+// newParser makes the parser of command lines.
+func newParser(c *cli, stdout, stderr io.Writer, exit func(code int)) (*kong.Kong, error) {
+	return kong.New(c, kong.Name("plant"),
+		kong.Description("The registry of record for AI agents: what an agent was certified to do, who said so, and that nobody changed it since."),
+		kong.Vars{"measurements": measurements()}, kong.Writers(stdout, stderr), kong.Exit(exit), kong.UsageOnError())
+}
+
 // execute runs one command line and returns its exit code.
 func execute(ctx context.Context, args []string, stdout io.Writer, stderr *os.File) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c, kong.Name("plant"),
-		kong.Description("The registry of record for AI agents: what an agent was certified to do, who said so, and that nobody changed it since."),
-		kong.Vars{"measurements": measurements()}, kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.UsageOnError())
+	parser, err := newParser(&c, stdout, stderr, func(code int) { exited = code })
 	if err != nil {
 		fmt.Fprintln(stderr, "plant:", err)
 		return 2

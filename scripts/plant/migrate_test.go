@@ -4,7 +4,6 @@ import (
 	"io"
 	"testing"
 
-	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dlai-sd/plant/migrations"
@@ -13,7 +12,7 @@ import (
 func TestMigrateGivesWayAsOftenAsTheLibrary(t *testing.T) {
 	t.Parallel()
 	var c cli
-	parser, err := kong.New(&c, kong.Name("plant"), kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
+	parser, err := newParser(&c, io.Discard, io.Discard, func(int) {})
 	require.NoError(t, err)
 	_, err = parser.Parse([]string{"migrate", "up"})
 	require.NoError(t, err)

@@ -143,20 +143,27 @@ func (c Constitution) broken(e Entity, v *violations) {
 
 func (c compiled) judge(e Entity, v *violations) {
 	f, k := fieldOf(e, c.path), c.rule.Check
-	say := func(ok bool, at, message string) { v.unless(ok, c.rule.ID, at, message) }
+	say := func(ok bool, at, message string, limit ...int) {
+		if !ok {
+			for _, n := range limit {
+				message = fmt.Sprintf(message, n)
+			}
+			v.unless(false, c.rule.ID, at, message)
+		}
+	}
 	blank := !f.other && !slices.ContainsFunc(f.texts, filled)
 	say(!k.Present || !blank, k.Field, "it is not there")
 	if k.MinItems != nil || k.MaxItems != nil {
 		say(f.list || len(f.texts) == 0 && !f.other, k.Field, "it is not a list of texts")
-		say(k.MinItems == nil || len(f.texts) >= *k.MinItems, k.Field, fmt.Sprintf("fewer than %d items", deref(k.MinItems)))
-		say(k.MaxItems == nil || len(f.texts) <= *k.MaxItems, k.Field, fmt.Sprintf("more than %d items", deref(k.MaxItems)))
+		say(k.MinItems == nil || len(f.texts) >= *k.MinItems, k.Field, "fewer than %d items", deref(k.MinItems))
+		say(k.MaxItems == nil || len(f.texts) <= *k.MaxItems, k.Field, "more than %d items", deref(k.MaxItems))
 	}
 	if len(k.OneOf) == 0 && c.pattern == nil && k.MinLength == nil && k.MaxLength == nil {
 		return
 	}
 	say(!f.other, k.Field, "it is not a text")
 	if len(f.texts) == 0 && !f.list && !f.other {
-		say(k.MinLength == nil || *k.MinLength == 0, k.Field, fmt.Sprintf("shorter than %d characters", deref(k.MinLength)))
+		say(k.MinLength == nil || *k.MinLength == 0, k.Field, "shorter than %d characters", deref(k.MinLength))
 	}
 	for i, s := range f.texts {
 		at := k.Field
@@ -166,8 +173,8 @@ func (c compiled) judge(e Entity, v *violations) {
 		n := utf8.RuneCountInString(s)
 		say(len(k.OneOf) == 0 || slices.Contains(k.OneOf, s), at, "it is none of the values that are allowed")
 		say(c.pattern == nil || c.pattern.MatchString(s), at, "it is not of the form that is asked for")
-		say(k.MinLength == nil || n >= *k.MinLength, at, fmt.Sprintf("shorter than %d characters", deref(k.MinLength)))
-		say(k.MaxLength == nil || n <= *k.MaxLength, at, fmt.Sprintf("longer than %d characters", deref(k.MaxLength)))
+		say(k.MinLength == nil || n >= *k.MinLength, at, "shorter than %d characters", deref(k.MinLength))
+		say(k.MaxLength == nil || n <= *k.MaxLength, at, "longer than %d characters", deref(k.MaxLength))
 	}
 }
 
@@ -200,7 +207,7 @@ func fieldOf(e Entity, path []string) field {
 	}
 	switch f := e.Facts.(type) {
 	case Skill:
-		return text(map[string]string{"description": f.Description, "category": f.Category}[path[0]])
+		return text(among(path[0], "description", f.Description, "category", f.Category))
 	case JobRole:
 		if path[0] == "required_skills" {
 			ids := make([]string, len(f.RequiredSkills))
@@ -209,17 +216,26 @@ func fieldOf(e Entity, path []string) field {
 			}
 			return field{texts: ids, list: true}
 		}
-		return text(map[string]string{"description": f.Description, "seniority_level": f.SeniorityLevel, "industry_id": string(f.IndustryID)}[path[0]])
+		return text(among(path[0], "description", f.Description, "seniority_level", f.SeniorityLevel, "industry_id", string(f.IndustryID)))
 	case Team:
-		return text(map[string]string{"description": f.Description, "job_role_id": string(f.JobRoleID)}[path[0]])
+		return text(among(path[0], "description", f.Description, "job_role_id", string(f.JobRoleID)))
 	case Agent:
-		return text(map[string]string{
-			"skill_id": string(f.SkillID), "job_role_id": string(f.JobRoleID), "industry_id": string(f.IndustryID), "team_id": string(f.TeamID),
-		}[path[0]])
+		return text(among(path[0],
+			"skill_id", string(f.SkillID), "job_role_id", string(f.JobRoleID), "industry_id", string(f.IndustryID), "team_id", string(f.TeamID)))
 	case Industry:
-		return text(map[string]string{"description": f.Description}[path[0]])
+		return text(among(path[0], "description", f.Description))
 	}
 	return field{}
+}
+
+// among picks the value behind a name; "" if none is of that name.
+func among(name string, pairs ...string) string {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i] == name {
+			return pairs[i+1]
+		}
+	}
+	return ""
 }
 
 func text(s string) field {

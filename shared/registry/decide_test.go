@@ -104,3 +104,25 @@ func TestAuthorityIsAskedAnew(t *testing.T) {
 		Tenant: "board", Principal: platform.ID, Authorities: []store.Authority{{Name: domain.Genesis, Owners: []string{"acme"}}},
 	}), store.ErrPrincipal)
 }
+
+// TestWhatIsRefusedAsAWholeIsRefusedEach: who lost the authority between the look and
+// the write has tried each of the decisions.
+func TestWhatIsRefusedAsAWholeIsRefusedEach(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, 2)
+	c := k.certifier(t, 1)
+	var list []registry.Decision
+	for _, name := range []string{"One", "Two"} {
+		id := k.make(t, name).Entity.ID
+		k.amend(t, id, domain.MoveTo{To: domain.UnderReview})
+		list = append(list, registry.Decision{ID: id, Kind: domain.KindSkill, Verdict: registry.VerdictCertify})
+	}
+	genesis := k.Principal(t, "acme", domain.Genesis)
+	k.admin(t, "UPDATE principal SET authorities = '{author}' WHERE id = '"+genesis.ID+"'")
+	_, err := c.DecideAll(t.Context(), request(genesis, "certify"), list)
+	var refused *domain.Error
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, domain.CodeForbidden, refused.Code)
+	require.Equal(t, 2, k.count(t, "refusal WHERE code = 'forbidden' AND principal_id = '"+genesis.ID+"'"))
+	require.Zero(t, k.count(t, "amendment WHERE change = 'certified'"))
+}
