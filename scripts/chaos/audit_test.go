@@ -261,23 +261,45 @@ func (w *watch) awaitAudit(ctx context.Context, did int) int {
 	return did
 }
 
-// settle carries everything that was begun to its end.
+// settle carries everything that was begun to its end: as long as something gets on it
+// is patient, however slow the machine is.
 func (w *watch) settle(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for _, p := range w.both {
 		require.NoError(t, p.Ready(ctx))
 	}
-	for range 1000 {
+	var before, left string
+	for still := 0; still < 300; still++ {
 		require.NoError(t, w.age(ctx))
 		require.NoError(t, w.ageRuns(ctx))
 		_, err := w.sweep(ctx)
 		require.NoError(t, err, "with everything up a sweep succeeds")
-		if w.count(t, `SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM audit_run WHERE finished_at IS NULL) + (SELECT count(*) FROM log_pending)`) == 0 {
+		if left = w.left(t); left == "0 events, 0 runs, 0 amendments" {
 			return
+		}
+		if now := left + w.reached(t); now != before {
+			before, still = now, 0
 		}
 		pause(ctx, 100*time.Millisecond)
 	}
-	require.Fail(t, "runs of the audit do not end")
+	require.Fail(t, "runs of the audit do not end", "left: %s; %s", left, w.reached(t))
+}
+
+func (w *watch) left(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprintf("%d events, %d runs, %d amendments", w.count(t, "SELECT count(*) FROM outbox"),
+		w.count(t, "SELECT count(*) FROM audit_run WHERE finished_at IS NULL"), w.count(t, "SELECT count(*) FROM log_pending"))
+}
+
+// reached is how far the runs are that are not over.
+func (w *watch) reached(t *testing.T) (where string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), w.URL)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT coalesce(string_agg(to_jsonb(r)::text, E'\n' ORDER BY id), '')
+		FROM (SELECT id, phase, position, entities, entries FROM audit_run WHERE finished_at IS NULL) r`).Scan(&where))
+	return where
 }
 
 // judgement is what a run found.

@@ -62,7 +62,7 @@ func headsAttacks() []Attack {
 	return []Attack{
 		edited("the time changed", func(_ *Scene, o object) { o.set("recorded_at", "2026-02-01T00:00:00.000000Z") }, invalid),
 		edited("the root changed", func(s *Scene, o object) { o.set("root", s.otherHash()) }, invalid),
-		edited("counts changed", func(s *Scene, o object) { o.set("entities", 1+s.IntN(1000)) }, invalid),
+		edited("counts changed", func(s *Scene, o object) { o.set("entities", 1_000_000+s.IntN(1000)) }, invalid),
 		edited("a tenth member", func(_ *Scene, o object) { o.set("note", 1) }, invalid),
 		{group, "written with white space", []Finding{completeness(translog.ReasonHeadsNotCanonical)}, func(s *Scene) bool {
 			s.json(headsFile, func(o object) { o.set("record", strings.Replace(o.text("record"), ",", ", ", 1)) })

@@ -63,7 +63,8 @@ func recordAttacks() []Attack {
 		}, ledger.ReasonAlgorithmMismatch),
 		recordAttack("algorithm made up", text("algorithm", "none"), ledger.ReasonAlgorithmUnknown),
 		recordAttack("a sixteenth member", text("note", "x")),
-		{"records", "written with white space", []Finding{integrity(ledger.ReasonRecordNotCanonical)}, func(s *Scene) bool {
+		// Where it erased an opening, that one is now missing, and stands before it.
+		{"records", "written with white space", []Finding{integrity(ledger.ReasonRecordNotCanonical, ledger.ReasonOpeningMissing)}, func(s *Scene) bool {
 			return s.line(amendmentsFile, nil, func(t told) bool {
 				t.set("record", strings.Replace(t.text("record"), ",", ", ", 1))
 				return true

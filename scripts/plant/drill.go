@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"slices"
 	"time"
 
@@ -20,6 +21,7 @@ type drillCmd struct {
 	Clean        int    `help:"Records in bundles that nobody attacks, at least: none may be a false alarm." default:"10000"`
 	Seed         uint64 `help:"Repeat a drill's random choices; its keys and ids are new in each."`
 	On           string `help:"What to attack: bundles, databases, or all." enum:"all,bundles,databases" default:"all"`
+	Only         string `help:"Of the kinds of attack on bundles those whose \"group, name\" this regular expression matches."`
 	FromDatabase bool   `help:"Attack copies of this deployment's database (PLANT_AUDITOR_DATABASE_URL) instead of a synthetic one, and no bundles. It is only read."`
 	Cache        string `help:"Folder of the downloaded parts." env:"PLANT_CACHE" type:"path"`
 	Postgres     int    `help:"Major version of the PostgreSQL that the copies live in." default:"18" enum:"16,18"`
@@ -82,6 +84,9 @@ func (c drillCmd) again() string {
 	if c.FromDatabase {
 		line += " --from-database"
 	}
+	if c.Only != "" {
+		line += fmt.Sprintf(" --only %q", c.Only)
+	}
 	return fmt.Sprintf("%s --seed %d", line, c.Seed)
 }
 
@@ -115,7 +120,11 @@ func (a *app) counter(what string) func(done, total int) {
 }
 
 func (c drillCmd) bundles(a *app, done *drilled) error {
-	o := drill.Options{Count: c.Count, Clean: c.Clean, Seed: c.Seed, Script: min(2, c.Count), Progress: a.counter("kinds of attack on bundles")}
+	only, err := regexp.Compile(c.Only)
+	if err != nil {
+		return advise(err, "plant drill --on bundles --only '^records, '")
+	}
+	o := drill.Options{Count: c.Count, Clean: c.Clean, Seed: c.Seed, Script: min(2, c.Count), Only: only, Progress: a.counter("kinds of attack on bundles")}
 	if _, err := exec.LookPath("python3"); err != nil {
 		o.Script = 0
 		fmt.Fprintln(a.stderr, "No python3 here: verify.py is not compared.")
