@@ -239,7 +239,8 @@ func (w *watch) ageRuns(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	_, err = conn.Exec(ctx, `UPDATE audit_run SET updated_at = updated_at - interval '5 min 1 s' WHERE finished_at IS NULL`)
+	_, err = conn.Exec(ctx, `UPDATE audit_run SET updated_at = updated_at - interval '5 min 1 s', asked_at = asked_at - interval '5 min 1 s'
+		WHERE finished_at IS NULL`)
 	return err
 }
 
