@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"syscall"
@@ -35,13 +36,15 @@ func measureOverhead(ctx context.Context, w *world) ([]Row, error) {
 		return nil, err
 	}
 	defer function.stop()
-	times, err := interleave(ctx, w.rounds(10), w.echoes(handler, 300), w.refusals(function, 500))
+	times, err := interleave(ctx, w.rounds(10), w.echoes(handler, 300),
+		w.refusals(function, 500, "", http.StatusBadRequest), w.refusals(function, 500, "none", http.StatusUnprocessableEntity))
 	if err != nil {
 		return nil, err
 	}
 	return []Row{
 		limited("overhead: token, routing, decode, encode", "µs CPU", scaled(times[0], 1e6), limitOverhead),
-		limited("overhead: function, net/http, refused by a rule", "µs CPU", scaled(times[1], 1e6), limitOverhead),
+		limited("overhead: function, net/http, refused as malformed", "µs CPU", scaled(times[1], 1e6), limitOverhead),
+		told("refused by a rule, which the database says is in force", "µs CPU", scaled(times[2], 1e6)),
 	}, nil
 }
 
@@ -76,15 +79,20 @@ func (w *world) echoes(handler http.Handler, n int) arm {
 	}
 }
 
-// refusals posts skills of no category to a function and counts its CPU time.
-func (w *world) refusals(f *function, n int) arm {
+// refusals posts to a function what it refuses, and counts its CPU time: skills of a
+// category that is none, or with "" skills whose JSON lacks its end.
+func (w *world) refusals(f *function, n int, category string, status int) arm {
 	client := &http.Client{Timeout: 30 * time.Second}
 	return func(ctx context.Context) (time.Duration, error) {
 		requests := make([]*http.Request, n)
 		for i := range requests {
 			var err error
-			if requests[i], err = w.post(ctx, f.url, "none"); err != nil {
+			if requests[i], err = w.post(ctx, f.url, category); err != nil {
 				return 0, err
+			}
+			if r := requests[i]; status == http.StatusBadRequest {
+				r.ContentLength--
+				r.Body = io.NopCloser(io.LimitReader(r.Body, r.ContentLength))
 			}
 		}
 		began, err := f.cpu()
@@ -92,7 +100,7 @@ func (w *world) refusals(f *function, n int) arm {
 			return 0, err
 		}
 		for _, r := range requests {
-			if err := expect(client, r, http.StatusUnprocessableEntity); err != nil {
+			if err := expect(client, r, status); err != nil {
 				return 0, err
 			}
 		}

@@ -79,12 +79,12 @@ const selectSheets = `
 SELECT a.entity_id, a.seq, a.hash, a.prev_hash, a.state_hash, a.constitution, a.change, a.author, a.governance_agent_id, a.key_id,
 	a.breaking, a.recorded_at, a.hash = sha256(convert_to(a.record, 'UTF8')), a.record, o.salt, o.state,
 	coalesce(a.signature, s.signature), s.statement, coalesce(a.batch_index, 0), a.batch_path, k.spki,
-	k.use, k.may_sign, ke.status = 'revoked', k.invalid_from, l.entity IS NOT NULL, l.place
+	k.use, k.may_sign, coalesce((SELECT ke.status = 'revoked' FROM public.entity ke WHERE ke.id = k.id), true), k.invalid_from,
+	l.entity IS NOT NULL, l.place
 FROM public.amendment a
 LEFT JOIN public.opening o USING (entity_id, seq)
 LEFT JOIN public.signature_batch s ON s.id = a.batch_id
 JOIN public.signing_key k ON k.key_id = a.key_id
-JOIN public.entity ke ON ke.id = k.id
 LEFT JOIN public.log_places($1::uuid[]) l ON l.entity = a.entity_id AND l.amendment = a.seq
 WHERE a.entity_id = ANY ($1::uuid[]) ORDER BY a.entity_id, a.seq LIMIT $2`
 
